@@ -1,0 +1,41 @@
+"""What can go wrong: one base class, a few children that are also the built-in they resemble."""
+
+
+class RsadaptError(Exception):
+    """Base of every error that a user can cause; its text names the cure.
+
+    Attributes:
+        exit_code: what the command line exits with.
+    """
+
+    exit_code = 1
+
+
+class ConfigError(RsadaptError, ValueError):
+    """A configuration that cannot be meant."""
+
+
+class DataError(RsadaptError, ValueError):
+    """A raster, a label or a region that cannot be used as it is."""
+
+
+class MissingFileError(RsadaptError, FileNotFoundError):
+    """A file or a folder that should be there and is not."""
+
+
+class OutputExistsError(RsadaptError, FileExistsError):
+    """A place to write to that already holds something."""
+
+
+class CheckpointError(RsadaptError, ValueError):
+    """A checkpoint or weight file that cannot be read or does not fit."""
+
+
+class ShapeError(RsadaptError, ValueError):
+    """An array or tensor of a size that cannot be worked with."""
+
+
+class InterruptedTrainingError(RsadaptError):
+    """Training was stopped by the user after its state was saved."""
+
+    exit_code = 130
