@@ -1,0 +1,1 @@
+"""Pixels on the ground: grids, rasters, regions, statistics and maps; no torch."""

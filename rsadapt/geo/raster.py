@@ -1,0 +1,241 @@
+"""Read windows of rasters together with their validity; the only place that opens rasters."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
+from rasterio.enums import ColorInterp
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window as RasterioWindow
+
+from rsadapt.errors import DataError, MissingFileError
+from rsadapt.geo.grid import Grid, Window
+
+BLOCK_PIXELS = 4 * 1024 * 1024
+"""The most pixels of one window of `Raster.blocks`."""
+
+OPEN_FILES = 64
+"""The most rasters a thread holds open; a process may often open no more than 1024 files."""
+
+GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
+"""Everything by which rasterio reports that GDAL failed."""
+
+_opening = threading.Lock()
+
+
+class Raster:
+    """A raster file, read window by window, from any number of threads and processes.
+
+    Every thread reads through a handle of its own, opened when it first reads. A raster pickles
+    as its path and is described anew where it is unpickled.
+
+    Args:
+        path: the file, in any format that GDAL reads.
+
+    Attributes:
+        path: the file.
+        grid: its pixels and their place on the ground.
+        count: bands, alpha among them.
+        dtype: NumPy name of the values' type.
+        nodata: the value of missing pixels, or None.
+        block_shape: (rows, columns) of the blocks that the file is stored in.
+        descriptions: a name or None for each band.
+        tags: further metadata of the file.
+
+    Raises:
+        MissingFileError: where there is no such file.
+        DataError: where GDAL cannot open it, or it holds no band, bands of several types, or
+            pixels without an area.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        with _open(self.path) as dataset:
+            self.grid = _grid(dataset, self.path)
+            self.count: int = dataset.count
+            self.dtype: str = dataset.dtypes[0]
+            self.nodata: float | None = dataset.nodata
+            self.block_shape: tuple[int, int] = dataset.block_shapes[0]
+            self.descriptions: tuple[str | None, ...] = dataset.descriptions
+            self.tags: dict[str, str] = dataset.tags()
+            self._has_alpha = ColorInterp.alpha in dataset.colorinterp
+
+    def __repr__(self) -> str:
+        return f"Raster({str(self.path)!r})"
+
+    def __reduce__(self) -> tuple[type[Raster], tuple[Path]]:
+        return Raster, (self.path,)
+
+    def read(
+        self, window: Window | None = None, bands: Sequence[int] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Read pixels and whether they are valid.
+
+        A pixel is valid where nodata value, mask and alpha band say so for every band read and
+        no value is NaN or infinite.
+
+        Args:
+            window: the pixels, all by default.
+            bands: 1-based numbers, all by default.
+
+        Returns:
+            Values [bands, height, width] in the file's dtype, and validity, bool [height, width].
+
+        Raises:
+            ValueError: for a window outside the grid or a band that is not there.
+            DataError: where the file cannot be decoded.
+        """
+        area = window or self.grid.window
+        numbers = list(range(1, self.count + 1) if bands is None else bands)
+        self._check(area, numbers)
+        place = RasterioWindow(area.col, area.row, area.width, area.height)
+        try:
+            dataset = _handles.of(self)
+            values = dataset.read(numbers, window=place)
+            masks = self._masks(dataset, values, numbers, place)
+        except GDAL_ERRORS as error:
+            raise DataError(
+                f"{self.path}: the pixels of {area} cannot be decoded ({_reason(error)}); "
+                f"the file is damaged or cut short: copy or download it again, or leave it out"
+            ) from error
+        valid: NDArray[np.bool_] = np.all(masks, axis=0)
+        if values.dtype.kind in "fc":
+            valid &= np.all(np.isfinite(values), axis=0)
+        return values, valid
+
+    def blocks(self, area: Window | None = None) -> Iterator[Window]:
+        """Yield windows that cover an area exactly once, at most `BLOCK_PIXELS` each.
+
+        They hold whole block rows where the limit allows it, else whole blocks, so that each
+        stored block is decoded once.
+
+        Args:
+            area: the pixels to cover, all by default.
+
+        Raises:
+            ValueError: for an area outside the grid.
+        """
+        area = area or self.grid.window
+        self._check(area, [])
+        rows, cols = self.block_shape
+        width = min(_whole(BLOCK_PIXELS // rows, cols), _whole(self.grid.width + cols - 1, cols))
+        height = _whole(BLOCK_PIXELS // width, rows)
+        for row, row_stop in _spans(area.row, area.row_stop, height):
+            for col, col_stop in _spans(area.col, area.col_stop, width):
+                yield Window(row, col, row_stop - row, col_stop - col)
+
+    def _masks(
+        self,
+        dataset: DatasetReader,
+        values: NDArray[Any],
+        bands: Sequence[int],
+        place: RasterioWindow,
+    ) -> NDArray[Any]:
+        """GDAL's masks [bands, height, width], 0 or False where invalid."""
+        if self._has_alpha and self.nodata is not None:
+            differs: NDArray[np.bool_] = values != self.nodata
+            return differs  # what GDAL does too; rasterio would warn at every window
+        masks: NDArray[np.uint8] = dataset.read_masks(bands, window=place)
+        return masks
+
+    def _check(self, area: Window, bands: Sequence[int]) -> None:
+        if not self.grid.window.contains(area):
+            raise ValueError(
+                f"{self.path}: a window must lie in the raster of "
+                f"{self.grid.height}x{self.grid.width}, found {area}"
+            )
+        absent = [band for band in bands if not 1 <= band <= self.count]
+        if absent:
+            raise ValueError(f"{self.path}: expected bands in 1..{self.count}, found {absent}")
+
+
+class _Handles(threading.local):
+    """The datasets one thread holds open; the one not used for longest is closed first."""
+
+    process: int = 0
+    datasets: WeakKeyDictionary[Raster, DatasetReader]
+
+    def of(self, raster: Raster) -> DatasetReader:
+        if self.process != os.getpid():  # a forked child must not move its parent's file offsets
+            self.process, self.datasets = os.getpid(), WeakKeyDictionary()
+        dataset = self.datasets.pop(raster, None) or _open(raster.path)
+        self.datasets[raster] = dataset
+        if len(self.datasets) > OPEN_FILES:
+            self.datasets.pop(next(iter(self.datasets))).close()
+        return dataset
+
+
+_handles = _Handles()
+
+
+@contextmanager
+def without_georeference() -> Iterator[None]:
+    """Let rasters without a place on the ground be opened and created without a warning.
+
+    One thread at a time, since Python's warning filters belong to the whole process.
+    """
+    with _opening, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def _open(path: Path) -> DatasetReader:
+    if not path.is_file():
+        raise MissingFileError(f"{path}: expected a raster file, found none; check the path")
+    try:
+        with without_georeference():
+            return rasterio.open(path)
+    except GDAL_ERRORS as error:
+        raise DataError(
+            f"{path}: expected a raster that GDAL reads, found {path.stat().st_size} bytes that "
+            f"it does not ({_reason(error)}); copy or download the file again, or leave it out"
+        ) from error
+
+
+def _grid(dataset: DatasetReader, path: Path) -> Grid:
+    if dataset.count == 0:
+        raise DataError(
+            f"{path}: expected at least one band, found none; name one of its {dataset.driver} "
+            f"subdatasets, exported as a GeoTIFF"
+        )
+    if len(set(dataset.dtypes)) > 1:
+        raise DataError(
+            f"{path}: expected bands of one type, found {', '.join(dataset.dtypes)}; "
+            f"convert them to one (gdal_translate -ot)"
+        )
+    try:
+        return Grid(dataset.height, dataset.width, dataset.transform, dataset.crs)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; georeference the raster again") from error
+
+
+def _reason(error: BaseException) -> str:
+    """What GDAL said first, which rasterio keeps as the last of the causes."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
+
+
+def _whole(limit: int, block: int) -> int:
+    """The length of the most whole blocks within a limit; of part of one where none fits."""
+    return limit // block * block or max(1, limit)
+
+
+def _spans(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
+    """Cut [start, stop) at the multiples of a step."""
+    while start < stop:
+        end = min(stop, (start // step + 1) * step)
+        yield start, end
+        start = end
