@@ -1,0 +1,53 @@
+"""Checkpoints: tensors and plain values in one file, written whole, read without running code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rsadapt.errors import CheckpointError, MissingFileError
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values to a file, under another name until it is whole.
+
+    Args:
+        path: the file.
+        state: nested dictionaries and lists of tensors, numbers and texts.
+    """
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a file that `save` wrote, onto the CPU.
+
+    Raises:
+        MissingFileError: where there is none.
+        CheckpointError: for a damaged file, one that is no checkpoint, or one that would run code.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"{path}: no checkpoint here; name a run folder or a weight file")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: not loaded, since it holds more than tensors and plain values and could run "
+            f"code ({str(error).splitlines()[0]})"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"{path}: damaged or no checkpoint ({str(error).splitlines()[0]}); copy it again"
+        ) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: expected named tensors, found a {type(state).__name__}")
+    return state

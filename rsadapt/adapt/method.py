@@ -1,0 +1,95 @@
+"""What every adaptation method offers to the trainer, and what it is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from rsadapt.adapt.batch_norm import Domain, DomainStatistics
+from rsadapt.sample import Batch
+
+Losses = dict[str, Tensor]
+Backward = Callable[[Tensor], None]
+
+
+@dataclass
+class Parts:
+    """The networks of a run.
+
+    Attributes:
+        network: the segmentation network: images to logits, one a level, main level last.
+        upsample: brings logits to an image size (height, width).
+        statistics: the network's batch-norm statistics of both domains.
+        others: what a method trains beside the network, such as discriminators, by name.
+    """
+
+    network: nn.Module
+    upsample: Callable[[Tensor, tuple[int, int]], Tensor]
+    statistics: DomainStatistics
+    others: dict[str, nn.Module] = field(default_factory=dict)
+
+    def logits(self, batch: Batch, domain: Domain) -> list[Tensor]:
+        """The network's logits [N, classes, H, W] of a batch at image size, one a level."""
+        height, width = batch.image.shape[-2:]
+        with self.statistics.domain(domain):
+            levels = self.network(batch.image)
+        return [self.upsample(level, (height, width)) for level in levels]
+
+    def train(self) -> None:
+        """Set every network to how it trains."""
+        for network in (self.network, *self.others.values()):
+            network.train()
+        self.statistics.train()
+
+
+class Method(Protocol):
+    """One way of learning from two domains: what a training step does, not when."""
+
+    @property
+    def uses_target(self) -> bool:
+        """Whether steps need target batches."""
+        ...
+
+    def step(self, parts: Parts, source: Batch, target: Batch | None, backward: Backward) -> Losses:
+        """Add the gradients of one pair of batches to the parameters.
+
+        The trainer clears gradients before, and lets the optimisers step after.
+
+        Args:
+            parts: the networks.
+            source: labelled batch.
+            target: unlabelled batch, None where `uses_target` is False.
+            backward: call it with each loss to differentiate.
+
+        Returns:
+            Named losses, detached, unweighted, for the log.
+        """
+        ...
+
+
+def needed(target: Batch | None) -> Batch:
+    """The target batch of a method that cannot do without.
+
+    Raises:
+        ValueError: where the trainer handed in none.
+    """
+    if target is None:
+        raise ValueError("this method learns from target batches and was handed none")
+    return target
+
+
+def weighted_sum(weights: list[float], losses: list[Tensor]) -> Tensor:
+    """The sum of losses, each times its weight."""
+    terms = [weight * loss for weight, loss in zip(weights, losses, strict=True)]
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def by_level(name: str, losses: list[Tensor]) -> Losses:
+    """Name losses by level, counted from 1 at the coarsest, for the log."""
+    return {f"{name}_{level}": loss.detach() for level, loss in enumerate(losses, start=1)}

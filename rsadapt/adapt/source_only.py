@@ -1,0 +1,29 @@
+"""Source only: supervised training on the labelled domain, the baseline of every comparison."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rsadapt.adapt.losses import segmentation_loss
+from rsadapt.adapt.method import Backward, Losses, Parts, by_level, weighted_sum
+from rsadapt.sample import Batch
+
+
+@dataclass(frozen=True)
+class SourceOnly:
+    """Cross-entropy on source batches at every level.
+
+    Attributes:
+        segmentation: weight of the cross-entropy at each level, main level last.
+    """
+
+    segmentation: list[float]
+    uses_target: ClassVar[bool] = False
+
+    def step(self, parts: Parts, source: Batch, target: Batch | None, backward: Backward) -> Losses:
+        """See `Method.step`."""
+        levels = parts.logits(source, "source")
+        losses = [segmentation_loss(level, source.labels()) for level in levels]
+        backward(weighted_sum(self.segmentation, losses))
+        return by_level("segmentation", losses)

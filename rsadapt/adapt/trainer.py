@@ -1,0 +1,166 @@
+"""The training loop: when to step, log, validate and save."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch.optim import Optimizer
+
+from rsadapt.adapt.method import Losses, Method, Parts
+from rsadapt.adapt.schedule import poly, set_rates
+from rsadapt.errors import InterruptedTrainingError
+from rsadapt.sample import Batch
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from lightning_fabric import Fabric
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train and when to do what beside it.
+
+    Attributes:
+        steps: steps of the whole run.
+        horizon: step at which the learning rate would reach zero; at least `steps`.
+        power: of the poly schedule.
+        accumulate: pairs of batches whose mean gradient makes one step.
+        log_every: steps between two lines of the log.
+        validate_every: steps between two validations on the way; 0 for none.
+        save_every: steps between two checkpoints; 0 for the end only.
+    """
+
+    steps: int
+    horizon: int
+    power: float = 0.9
+    accumulate: int = 1
+    log_every: int = 10
+    validate_every: int = 0
+    save_every: int = 0
+
+
+@dataclass
+class Learner:
+    """What learns.
+
+    Attributes:
+        parts: the networks.
+        optimisers: one a network, by the network's name; the segmentation network is "network".
+        method: what a training step does.
+        fabric: gives devices, precision and processes.
+    """
+
+    parts: Parts
+    optimisers: dict[str, Optimizer]
+    method: Method
+    fabric: Fabric
+
+    def set_up(self) -> None:
+        """Hand every network and its optimiser to Fabric, which places and wraps them."""
+        parts, fabric = self.parts, self.fabric
+        pair = fabric.setup(parts.network, self.optimisers["network"])
+        parts.network, self.optimisers["network"] = pair
+        for name, other in parts.others.items():
+            parts.others[name], self.optimisers[name] = fabric.setup(other, self.optimisers[name])
+
+
+def train(
+    learner: Learner,
+    *,
+    schedule: Schedule,
+    start: int,
+    source: Iterator[Batch],
+    target: Iterator[Batch] | None,
+    log: Callable[[int, dict[str, float]], None],
+    validate: Callable[[int], None],
+    save: Callable[[int], None],
+) -> None:
+    """Train from step `start` to the schedule's end.
+
+    Ctrl-C and SIGTERM let the step at hand finish, save, and end the training.
+
+    Args:
+        learner: networks, optimisers and method, set up.
+        schedule: when to do what.
+        start: steps already done.
+        source: labelled batches from position `start` on.
+        target: unlabelled batches from position `start` on; None where the method needs none.
+        log: takes a step's number and its losses.
+        validate: takes the number of steps done; must leave every random state as it was.
+        save: takes the number of steps done and writes a checkpoint.
+
+    Raises:
+        InterruptedTrainingError: after a signal, once the state is saved.
+    """
+    with _signals() as caught:
+        for step in range(start, schedule.steps):
+            factor = poly(step, schedule.horizon, schedule.power)
+            set_rates(learner.optimisers.values(), factor)
+            losses = _step(learner, schedule.accumulate, source, target)
+            done = step + 1
+            last = done == schedule.steps
+            if last or _due(done, schedule.log_every):
+                log(done, {name: float(loss) for name, loss in losses.items()})
+            if last or _due(done, schedule.save_every) or caught:
+                save(done)
+            if caught:
+                raise InterruptedTrainingError(
+                    f"stopped at step {done} of {schedule.steps}; the state is saved"
+                )
+            if not last and _due(done, schedule.validate_every):
+                validate(done)
+
+
+def _step(
+    learner: Learner, accumulate: int, source: Iterator[Batch], target: Iterator[Batch] | None
+) -> Losses:
+    """One update of every network; the mean losses of the pairs it learned from."""
+    device = learner.fabric.device
+    learner.parts.train()
+    for optimiser in learner.optimisers.values():
+        optimiser.zero_grad()
+    total: Losses = {}
+    for _ in range(accumulate):
+        losses = learner.method.step(
+            learner.parts,
+            next(source).to(device),
+            None if target is None else next(target).to(device),
+            lambda loss: learner.fabric.backward(loss / accumulate),
+        )
+        for name, loss in losses.items():
+            total[name] = total.get(name, 0) + loss / accumulate
+    for optimiser in learner.optimisers.values():
+        optimiser.step()
+    return total
+
+
+def _due(done: int, every: int) -> bool:
+    return every > 0 and done % every == 0
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Gather SIGINT and SIGTERM instead of dying of them; a second one acts at once."""
+    caught: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def gather(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        signal.signal(number, before[signal.Signals(number)])
+
+    try:
+        for number in before:
+            signal.signal(number, gather)
+    except ValueError:  # only the main thread may set handlers; elsewhere signals act as before
+        yield caught
+        return
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
