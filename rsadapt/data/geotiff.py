@@ -1,0 +1,294 @@
+"""Windows of GeoTIFF scenes: drawn at random to train on, laid out on a grid to evaluate on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rsadapt.classes import IGNORE_INDEX, ClassScheme
+from rsadapt.errors import DataError
+from rsadapt.geo.grid import Window, tile_windows
+from rsadapt.geo.normalise import Normaliser
+from rsadapt.geo.raster import Raster
+from rsadapt.geo.statistics import BandStatistics, band_statistics
+from rsadapt.sample import Sample
+
+if TYPE_CHECKING:
+    from rsadapt.data.augment import Augmenter
+
+MAX_DRAWS = 32
+"""Windows drawn for one sample before the best of them is taken: at a tenth of the region usable,
+all 32 miss once in thirty samples."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image, its labels where it has any, and the part of it that may be used.
+
+    Attributes:
+        image: the image.
+        label: label ids on the image's grid, or None.
+        area: the usable pixels of the image's grid.
+    """
+
+    image: Raster
+    label: Raster | None
+    area: Window
+
+    def read_label(self, window: Window, scheme: ClassScheme) -> NDArray[np.uint8]:
+        """Train ids [height, width] of a window; `IGNORE_INDEX` where unlabelled.
+
+        Raises:
+            DataError: for ids outside the class table, or a scene without labels.
+        """
+        if self.label is None:
+            raise DataError(f"{self.image.path}: this scene has no labels; name them in 'labels'")
+        raw, valid = self.label.read(window, [1])
+        train = np.full(valid.shape, IGNORE_INDEX, np.uint8)
+        train[valid] = scheme.encode(raw[0][valid], where=self.label.path)
+        return train
+
+
+@dataclass(frozen=True)
+class Region:
+    """The scenes of one domain and the bands taken from each.
+
+    Attributes:
+        name: "source" or "target", for messages.
+        scenes: at least one.
+        bands: 1-based band numbers, the same in every scene.
+    """
+
+    name: str
+    scenes: tuple[Scene, ...]
+    bands: tuple[int, ...]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every scene has labels."""
+        return all(scene.label is not None for scene in self.scenes)
+
+    def blocks(self) -> Iterator[tuple[Scene, Window]]:
+        """Every usable pixel once, in pieces that fit in memory."""
+        for scene in self.scenes:
+            for window in scene.image.blocks(scene.area):
+                yield scene, window
+
+    def statistics(self) -> BandStatistics:
+        """Statistics of each band over the region's valid pixels, exact.
+
+        Raises:
+            DataError: for a region without a valid pixel, or a raster that cannot be read.
+        """
+        try:
+            return band_statistics(
+                scene.image.read(window, self.bands) for scene, window in self.blocks()
+            )
+        except DataError as error:
+            raise DataError(f"{self.name} region: {error}") from error
+
+    def class_counts(self, scheme: ClassScheme) -> NDArray[np.int64]:
+        """Labelled valid pixels of each class [classes], and unlabelled ones as a last entry.
+
+        Raises:
+            DataError: for ids outside the class table.
+        """
+        counts = np.zeros(256, np.int64)
+        for scene, window in self.blocks():
+            _, valid = scene.image.read(window, self.bands)
+            counts += np.bincount(scene.read_label(window, scheme)[valid], minlength=256)
+        return np.append(counts[: len(scheme)], counts[IGNORE_INDEX])
+
+
+class RandomWindows:
+    """Square training windows: sample g is a pure function of (seed, g).
+
+    A scene is drawn in proportion to its pixels, then a window in it, until one has enough valid
+    pixels. Without a class table labels are never opened.
+
+    Args:
+        region: where windows come from.
+        size: height and width in pixels.
+        seed: of the sequence.
+        normalise: applied to every window.
+        scheme: class table for the labels; None gives samples without labels.
+        augment: applied last.
+        least_valid: share of valid pixels a window should have.
+
+    Raises:
+        DataError: where a scene, or every scene's usable part, is smaller than a window.
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        *,
+        size: int,
+        seed: int,
+        normalise: Normaliser,
+        scheme: ClassScheme | None,
+        augment: Augmenter | None = None,
+        least_valid: float = 0.25,
+    ) -> None:
+        for scene in region.scenes:
+            _check_size(scene.image, scene.image.grid.shape, size)
+        self.scenes = [s for s in region.scenes if min(s.area.height, s.area.width) >= size]
+        if not self.scenes:
+            areas = ", ".join(f"{s.area.height} x {s.area.width}" for s in region.scenes)
+            raise DataError(
+                f"{region.name} region: no training area ({areas} pixels) holds a window of "
+                f"{size} x {size}; choose a smaller 'training.tile' or validation share"
+            )
+        self.region, self.size, self.seed = region, size, seed
+        self.normalise, self.scheme, self.augment = normalise, scheme, augment
+        self.least_valid = least_valid
+        pixels = np.array([s.area.height * s.area.width for s in self.scenes], dtype=float)
+        self._share = pixels / pixels.sum()
+
+    def __getitem__(self, number: int) -> Sample:
+        """Return sample `number`.
+
+        Raises:
+            DataError: where the draws for it meet no valid pixel.
+        """
+        random = np.random.default_rng([self.seed, number])
+        scene, window, values, valid = self._draw(random)
+        label = None
+        if self.scheme is not None:
+            label = scene.read_label(window, self.scheme).astype(np.int64)
+            label[~valid] = IGNORE_INDEX
+        image = self.normalise(values, valid)
+        if self.augment is not None:
+            turn = int(random.integers(2**31))
+            image, valid, label = self.augment(image, valid, label, seed=turn)
+        return _sample(image, valid, label, scene, window)
+
+    def _draw(
+        self, random: np.random.Generator
+    ) -> tuple[Scene, Window, NDArray[Any], NDArray[np.bool_]]:
+        """The first window with enough valid pixels, else the one with the most."""
+        best, best_share = None, 0.0
+        for _ in range(MAX_DRAWS):
+            scene = self.scenes[int(random.choice(len(self.scenes), p=self._share))]
+            window = _random_window(scene.area, self.size, random)
+            values, valid = scene.image.read(window, self.region.bands)
+            share = float(valid.mean())
+            if share > best_share:
+                best, best_share = (scene, window, values, valid), share
+            if share >= self.least_valid:
+                break
+        if best is None:
+            raise DataError(
+                f"{self.region.name} region: {MAX_DRAWS} windows of {self.size} x {self.size} "
+                f"met no valid pixel; is nearly all of it nodata?"
+            )
+        return best
+
+
+class GridWindows:
+    """Square windows that cover a region once, for evaluation.
+
+    The last window of a row or column is moved back to end with the area; what an earlier one
+    already covered is unlabelled in it, so that every pixel counts once.
+
+    Args:
+        region: where windows come from.
+        size: height and width in pixels; areas smaller than that give smaller windows.
+        normalise: applied to every window.
+        scheme: class table for the labels.
+    """
+
+    def __init__(
+        self, region: Region, *, size: int, normalise: Normaliser, scheme: ClassScheme
+    ) -> None:
+        self.region, self.normalise, self.scheme = region, normalise, scheme
+        self.windows = [
+            (scene, window)
+            for scene in region.scenes
+            for window in tile_windows(scene.area, size, size)
+        ]
+        self._fresh = [_fresh(window, scene.area, size) for scene, window in self.windows]
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[number] for number in range(len(self)))
+
+    def __getitem__(self, number: int) -> Sample:
+        """Return window `number` with its labels."""
+        scene, window = self.windows[number]
+        values, valid = scene.image.read(window, self.region.bands)
+        label = scene.read_label(window, self.scheme).astype(np.int64)
+        rows, cols = self._fresh[number]
+        label[:rows] = IGNORE_INDEX
+        label[:, :cols] = IGNORE_INDEX
+        label[~valid] = IGNORE_INDEX
+        return _sample(self.normalise(values, valid), valid, label, scene, window)
+
+
+def _fresh(window: Window, area: Window, size: int) -> tuple[int, int]:
+    """Rows and columns of a window that the one above or left of it already covered."""
+    return -(window.row - area.row) % size, -(window.col - area.col) % size
+
+
+def _random_window(area: Window, size: int, random: np.random.Generator) -> Window:
+    row = area.row + int(random.integers(area.height - size + 1))
+    col = area.col + int(random.integers(area.width - size + 1))
+    return Window(row, col, size, size)
+
+
+def _sample(
+    image: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    label: NDArray[np.int64] | None,
+    scene: Scene,
+    window: Window,
+) -> Sample:
+    return Sample(
+        image=torch.from_numpy(image),
+        valid=torch.from_numpy(np.ascontiguousarray(valid)),
+        label=None if label is None else torch.from_numpy(np.ascontiguousarray(label)),
+        grid=scene.image.grid.crop(window),
+        name=f"{scene.image.path.name} row {window.row} column {window.col}",
+    )
+
+
+def _check_size(image: Raster, shape: tuple[int, int], size: int) -> None:
+    if min(shape) < size:
+        raise DataError(
+            f"{image.path}: the scene has {shape[0]} x {shape[1]} pixels and cannot hold a "
+            f"training window of {size} x {size}; choose a smaller 'training.tile' or leave it out"
+        )
+
+
+def open_scenes(
+    images: Sequence[Raster], labels: Sequence[Raster] | None, areas: Sequence[Window | None]
+) -> tuple[Scene, ...]:
+    """Pair images with labels and areas, leaving out scenes that have no area.
+
+    Raises:
+        DataError: for labels whose grid is not their image's.
+    """
+    scenes = []
+    for number, (image, area) in enumerate(zip(images, areas, strict=True)):
+        label = None if labels is None else labels[number]
+        if label is not None and not label.grid.matches(image.grid):
+            raise DataError(
+                f"{label.path}: the labels' grid {_describe(label)} is not that of "
+                f"{image.path} {_describe(image)}; warp the labels onto the image's grid"
+            )
+        if area is not None:
+            scenes.append(Scene(image, label, area))
+    return tuple(scenes)
+
+
+def _describe(raster: Raster) -> str:
+    height, width = raster.grid.shape
+    x, y = raster.grid.pixel_size
+    return f"({height} x {width} pixels of {x:g} x {y:g}, {raster.grid.crs or 'no CRS'})"

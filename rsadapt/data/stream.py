@@ -1,0 +1,85 @@
+"""Endless, seeded batches whose position is one number, so that training can go on where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from torch.utils.data import DataLoader, Dataset
+
+from rsadapt.sample import Batch, Sample, collate
+
+ENDLESS = 2**62
+
+
+class SampleSource(Protocol):
+    """Samples by number: number g is a pure function of the source's seed and g."""
+
+    def __getitem__(self, number: int) -> Sample:
+        """Return sample `number`, 0 or greater."""
+        ...
+
+
+class _Numbered(Dataset[Sample]):
+    """A sample source as the data loader wants it."""
+
+    def __init__(self, source: SampleSource) -> None:
+        self.source = source
+
+    def __getitem__(self, number: int) -> Sample:
+        return self.source[number]
+
+
+class _Share:
+    """The numbers of the samples one rank reads, batch after batch, from a position on."""
+
+    def __init__(self, start: int, batch_size: int, rank: int, ranks: int) -> None:
+        self.start, self.batch_size, self.rank, self.ranks = start, batch_size, rank, ranks
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for turn in range(self.start, ENDLESS):
+            first = (turn * self.ranks + self.rank) * self.batch_size
+            yield list(range(first, first + self.batch_size))
+
+
+def stream(
+    source: SampleSource,
+    *,
+    batch_size: int,
+    start: int = 0,
+    workers: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+    pin: bool = False,
+) -> Iterator[Batch]:
+    """Yield batches without end.
+
+    Args:
+        source: samples by number.
+        batch_size: samples in a batch of one rank.
+        start: batches already taken by each rank.
+        workers: processes that read ahead; 0 reads in this one.
+        rank: which process of a distributed run this is.
+        ranks: how many there are; they interleave the samples.
+        pin: keep batches in page-locked memory for faster copies to a GPU.
+    """
+    loader = DataLoader(
+        _Numbered(source),
+        batch_sampler=_Share(start, batch_size, rank, ranks),
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin,
+    )
+    return iter(loader)
+
+
+def in_order(samples: Iterable[Sample], batch_size: int) -> Iterator[Batch]:
+    """Yield every sample once, in order, in batches of one size of image."""
+    waiting: list[Sample] = []
+    for sample in samples:
+        if waiting and (len(waiting) == batch_size or sample.image.shape != waiting[0].image.shape):
+            yield collate(waiting)
+            waiting = []
+        waiting.append(sample)
+    if waiting:
+        yield collate(waiting)
