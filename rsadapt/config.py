@@ -1,0 +1,301 @@
+"""The configuration: typed, strict, one field for every choice, read from YAML."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rsadapt.errors import ConfigError, MissingFileError
+
+
+class Settings(BaseModel):
+    """A group of fields; unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ClassSettings(Settings):
+    """One class of the class table."""
+
+    name: str
+    id: int | list[int]
+    """Raw label id, or several; the first is the class's code in maps (0..254)."""
+    colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+    """As "#rrggbb"."""
+
+
+class SplitSettings(Settings):
+    """The part of a region kept for validation: all that lies on one side of a straight line."""
+
+    side: Literal["north", "south", "east", "west"] = "east"
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Share of the region's pixels; 0 keeps none."""
+
+
+class RegionSettings(Settings):
+    """Where the scenes of one region lie."""
+
+    scenes: Annotated[list[str], Field(min_length=1)]
+    """Files or glob patterns, relative to `root`."""
+    labels: list[str] = []
+    """Label rasters on the scenes' grids, in the scenes' order; none for an unlabelled region."""
+    validation: SplitSettings = SplitSettings()
+
+
+class NetworkSettings(Settings):
+    """The segmentation network."""
+
+    encoder: Literal["small", "resnet18", "resnet34", "resnet50", "resnet101"] = "resnet18"
+    levels: Annotated[int, Field(ge=1, le=4)] = 2
+    """Classifiers, on the last stages of the encoder."""
+    rates: Annotated[list[int], Field(min_length=1)] = [6, 12, 18, 24]
+    """Dilations of the classifiers' branches, in cells."""
+    pretrained: bool = False
+    """Start the encoder from torchvision's ImageNet weights (downloaded, or from its cache)."""
+    upsampling: Literal["cells", "corners"] = "cells"
+    """Where logits lie: at their cells' true places, or stretched to the corners as published."""
+    batch_norm: Literal["both", "source", "per_domain", "frozen"] = "both"
+    """Which batches move the running statistics: see `rsadapt.adapt.batch_norm`."""
+    batch_norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Weight of a new batch in the running statistics; small windows want a smaller one."""
+
+
+class SourceOnlySettings(Settings):
+    """Train on the labelled source alone."""
+
+    name: Literal["source_only"]
+    segmentation: list[float] = [0.1, 1.0]
+    """Weight of the cross-entropy at each level, main level last."""
+
+
+class AdaptedBatchNormSettings(Settings):
+    """Let a trained network's batch-norm statistics move to the target, and nothing else."""
+
+    name: Literal["adapted_batch_norm"]
+
+
+class OutputSpaceSettings(Settings):
+    """AdaptSegNet: adversarial adaptation in output space (Tsai et al. 2018)."""
+
+    name: Literal["output_space"]
+    segmentation: list[float] = [0.1, 1.0]
+    """Weight of the cross-entropy at each level, main level last."""
+    adversarial: list[float] = [0.0002, 0.001]
+    """Weight of the adversarial loss at each level; the published GTA5 values."""
+    objective: Literal["bce", "least_squares"] = "bce"
+    discriminator_width: Annotated[int, Field(ge=1)] = 64
+    """Channels of a discriminator's first layer."""
+    discriminator_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """Learning rate of the discriminators' Adam optimisers (betas 0.9 and 0.99)."""
+
+
+MethodSettings = Annotated[
+    SourceOnlySettings | AdaptedBatchNormSettings | OutputSpaceSettings,
+    Field(discriminator="name"),
+]
+METHOD_GROUPS: dict[str, type[Settings]] = {
+    "source_only": SourceOnlySettings,
+    "adapted_batch_norm": AdaptedBatchNormSettings,
+    "output_space": OutputSpaceSettings,
+}
+
+
+class OptimiserSettings(Settings):
+    """The segmentation network's optimiser."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    rate: Annotated[float, Field(gt=0)] = 2.5e-4
+    """Learning rate of the encoder."""
+    head_factor: Annotated[float, Field(gt=0)] = 10.0
+    """The classifiers learn this many times faster."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of SGD."""
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    power: Annotated[float, Field(ge=0)] = 0.9
+    """Of the schedule (1 - step / horizon) ** power; 0 keeps the rate."""
+
+
+class TrainingSettings(Settings):
+    """How long and on what to train."""
+
+    steps: Annotated[int, Field(ge=1)] = 20_000
+    horizon: Annotated[int, Field(ge=1)] | None = None
+    """Step at which the learning rate would reach zero; `steps` unless given."""
+    batch_size: Annotated[int, Field(ge=1)] = 4
+    """Windows of each domain in a step and process."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Batches whose mean gradient makes one step."""
+    tile: Annotated[int, Field(ge=8)] = 256
+    """Height and width of a training window, pixels."""
+    augment: list[Literal["dihedral", "brightness", "noise"]] = ["dihedral"]
+    least_valid: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Share of valid pixels a training window should have."""
+    workers: Annotated[int, Field(ge=0)] = 2
+    """Processes that read ahead, for each domain; 0 reads in the training process."""
+    log_every: Annotated[int, Field(ge=1)] = 10
+    validate_every: Annotated[int, Field(ge=0)] = 0
+    """Steps between validations; 0 validates at the end only."""
+    save_every: Annotated[int, Field(ge=0)] = 500
+    """Steps between checkpoints; 0 saves at the end only."""
+
+
+class PredictionSettings(Settings):
+    """How scenes are cut up to be predicted and evaluated."""
+
+    tile: Annotated[int, Field(ge=16)] = 512
+    overlap: Annotated[int, Field(ge=0)] = 128
+    batch_size: Annotated[int, Field(ge=1)] = 4
+
+
+class DeviceSettings(Settings):
+    """Where and how precisely to compute, as Lightning Fabric names it."""
+
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["64-true", "32-true", "bf16-mixed"] = "32-true"
+
+
+class Configuration(Settings):
+    """All that decides a run."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides initial weights and the order of samples."""
+    root: str = "."
+    """Folder that file patterns are relative to; itself relative to the configuration's folder."""
+    init_from: str | None = None
+    """A run or checkpoint whose network to start from, relative to the configuration's folder."""
+    classes: Annotated[list[ClassSettings], Field(min_length=1)]
+    ignored_ids: list[int] = [255]
+    """Raw label ids of unlabelled pixels."""
+    bands: list[int] | None = None
+    """1-based bands to use; all of them unless given."""
+    normalise_by: Literal["region", "source"] = "region"
+    """Whose statistics standardise the target: its own, or the source's."""
+    source: RegionSettings
+    target: RegionSettings
+    network: NetworkSettings = NetworkSettings()
+    method: MethodSettings
+    optimiser: OptimiserSettings = OptimiserSettings()
+    training: TrainingSettings = TrainingSettings()
+    prediction: PredictionSettings = PredictionSettings()
+    device: DeviceSettings = DeviceSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Configuration:
+        for field in ("segmentation", "adversarial"):
+            weights = getattr(self.method, field, None)
+            if weights is not None and len(weights) != self.network.levels:
+                raise ValueError(
+                    f"method.{field} has {len(weights)} weights and network.levels is "
+                    f"{self.network.levels}; give one weight a level, main level last"
+                )
+        if self.method.name == "adapted_batch_norm" and self.network.batch_norm != "per_domain":
+            raise ValueError("method adapted_batch_norm needs network.batch_norm: per_domain")
+        if self.prediction.overlap >= self.prediction.tile:
+            raise ValueError("prediction.overlap must be smaller than prediction.tile")
+        horizon = self.training.horizon
+        if horizon is not None and horizon < self.training.steps:
+            raise ValueError("training.horizon must be at least training.steps")
+        return self
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that must hold a mapping.
+
+    Raises:
+        MissingFileError: where there is none.
+        ConfigError: for text that is not YAML, or no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path}: no such configuration file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a readable text file ({error})") from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected 'key: value' lines, found {type(values).__name__}")
+    return values
+
+
+def assign(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
+    """Return `values` with "dotted.key=value" assignments applied; values are YAML.
+
+    Raises:
+        ConfigError: for an assignment without "=", a path through something that is no group, or
+            a value that is not YAML.
+    """
+    out = dict(values)
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"'{assignment}': expected key=value, such as training.steps=500")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"'{assignment}': the value is not valid YAML") from error
+        *groups, leaf = key.split(".")
+        place = out
+        for group in groups:
+            inner = place.get(group, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"'{assignment}': '{group}' is a value, not a group of fields")
+            place[group] = dict(inner)
+            place = place[group]
+        place[leaf] = value
+    return out
+
+
+def parse(values: dict[str, Any], *, where: object) -> Configuration:
+    """Check values against the schema.
+
+    Raises:
+        ConfigError: naming every wrong field, and the nearest known one for an unknown.
+    """
+    try:
+        return Configuration.model_validate(values)
+    except ValidationError as error:
+        faults = [_explain(dict(fault)) for fault in error.errors()]
+        raise ConfigError(f"{where}: {'; '.join(faults)}") from error
+
+
+def dump(configuration: Configuration) -> str:
+    """The configuration as YAML, every field written out."""
+    text: str = yaml.safe_dump(configuration.model_dump(), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def _explain(fault: dict[str, Any]) -> str:
+    """Turn one of pydantic's faults into a sentence."""
+    path = [part for part in fault["loc"] if part not in METHOD_GROUPS]
+    key = ".".join(str(part) for part in path)
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(path[-1]), _known_fields(fault["loc"][:-1]), 1, 0.5)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        return f"unknown key '{key}'{hint}"
+    if fault["type"] == "missing":
+        return f"'{key}' is missing"
+    message = fault["msg"].removeprefix("Value error, ")
+    if not key:
+        return str(message)
+    return f"'{key}': {message[0].lower()}{message[1:]}, found {fault['input']!r}"
+
+
+def _known_fields(loc: tuple[str | int, ...]) -> list[str]:
+    """The names of the fields of the group at a place in the configuration."""
+    group: Any = Configuration
+    for part in loc:
+        if part in METHOD_GROUPS:
+            group = METHOD_GROUPS[str(part)]
+        elif isinstance(part, int):
+            group = ClassSettings
+        elif part not in ("classes", "method"):
+            group = group.model_fields[part].annotation
+    return list(group.model_fields)

@@ -1,0 +1,147 @@
+"""A run's folder: what stands where in it, and the record of how it came to be."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rsadapt.errors import MissingFileError, OutputExistsError
+
+RECORDED = ("rsadapt", "torch", "torchvision", "lightning-fabric", "numpy", "rasterio")
+"""Packages whose versions a run records."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one training run.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def configuration(self) -> Path:
+        """The resolved configuration, YAML."""
+        return self.path / "config.yaml"
+
+    @property
+    def record(self) -> Path:
+        """Seed, commit, environment and the facts every result must state, JSON."""
+        return self.path / "run.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line: losses and validations by step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The latest state."""
+        return self.path / "checkpoint.pt"
+
+    def check_free(self) -> None:
+        """Make sure that nothing would be overwritten.
+
+        Raises:
+            OutputExistsError: where the folder holds anything, or is a file.
+        """
+        if self.path.is_dir() and not any(self.path.iterdir()):
+            return
+        if self.configuration.exists():
+            raise OutputExistsError(
+                f"{self.path}: already holds a run; choose another folder, or --resume to go on"
+            )
+        if self.path.exists():
+            raise OutputExistsError(f"{self.path}: exists and is no empty folder; choose another")
+
+    def check_run(self) -> None:
+        """Make sure that the folder holds a run.
+
+        Raises:
+            MissingFileError: where it does not.
+        """
+        if not self.configuration.is_file():
+            raise MissingFileError(
+                f"{self.path}: no run here (there is no {self.configuration.name})"
+            )
+
+    def create(self, configuration: str, record: dict[str, Any]) -> None:
+        """Make the folder and write what is known before training."""
+        self.check_free()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.record.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        self.metrics.touch()
+        self.configuration.write_text(configuration, encoding="utf-8")
+
+    def append(self, event: dict[str, Any]) -> None:
+        """Add a line to the metrics."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")
+
+    def events(self) -> list[dict[str, Any]]:
+        """The lines of the metrics; a last one cut off by a crash is left out."""
+        events = []
+        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                events.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return events
+
+    def validation(self, step: int) -> dict[str, Any] | None:
+        """The validation logged after `step` steps, by domain; None where there is none."""
+        for event in reversed(self.events()):
+            if event["step"] == step and "validation" in event:
+                found: dict[str, Any] = event["validation"]
+                return found
+        return None
+
+    def seconds(self) -> float:
+        """Seconds spent in training steps, over all the times the run went on."""
+        return float(sum(event.get("seconds", 0.0) for event in self.events()))
+
+    def rewind(self, step: int) -> None:
+        """Drop the metrics of steps after `step`, which a resumed run will write again."""
+        kept = [json.dumps(event) + "\n" for event in self.events() if event["step"] <= step]
+        part = self.metrics.with_suffix(".part")
+        part.write_text("".join(kept), encoding="utf-8")
+        part.replace(self.metrics)
+
+
+def environment() -> dict[str, Any]:
+    """Where and with what a run was made, JSON-ready."""
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: importlib.metadata.version(name) for name in RECORDED},
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout this package runs from, None where installed from a wheel."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        text = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return text.strip()

@@ -1,0 +1,153 @@
+"""Several runs compared: rows of different methods, each over several seeds, under one schedule."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rsadapt import config
+from rsadapt.errors import OutputExistsError
+from rsadapt.run import RunFolder
+from rsadapt.training import Progress, train_run
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a comparison.
+
+    Attributes:
+        name: what tables call it; lower case, its folder's name too.
+        changes: fields by dotted name that differ from the study's configuration; a dictionary
+            replaces the whole group.
+        after: the row whose trained network it starts from, None for fresh weights.
+    """
+
+    name: str
+    changes: Values = field(default_factory=dict)
+    after: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run of a study came to.
+
+    Attributes:
+        row: the row's name.
+        seed: of the run.
+        run: its folder.
+        validation: by domain, the report of `ConfusionMatrix.to_dict` at the final iteration.
+        seconds: spent in training steps.
+    """
+
+    row: str
+    seed: int
+    run: Path
+    validation: Values
+    seconds: float
+
+    def miou(self, domain: str = "target") -> float:
+        """Mean IoU, 0..1, of the final iteration on a domain's validation part."""
+        value: float = self.validation[domain]["totals"]["miou"]
+        return value
+
+
+def run_study(
+    rows: Sequence[Row],
+    seeds: Sequence[int],
+    base: Callable[[int], Values],
+    out: Path,
+    *,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Train every row with every seed; runs that are finished are kept, broken ones go on.
+
+    Args:
+        rows: a row must stand after the one it starts from.
+        seeds: each decides weights and samples, and what else `base` makes of it.
+        base: gives the values of the configuration for a seed, absolute paths only.
+        out: gets a folder `seed-S/ROW` for each run.
+        progress: is told of every run's steps, under the name "ROW, seed S".
+
+    Raises:
+        OutputExistsError: where a run's folder holds a run of another configuration.
+        RsadaptError: see `train_run`.
+    """
+    results = []
+    for seed in seeds:
+        values = base(seed) | {"seed": seed}
+        folder = out / f"seed-{seed}"
+        for row in rows:
+            changed = _apply(values, row.changes)
+            if row.after is not None:
+                changed["init_from"] = str((folder / row.after).resolve())
+            settings = config.parse(changed, where=f"row '{row.name}'")
+            results.append(_run(row.name, settings, folder / row.name, progress))
+    return results
+
+
+def summary(results: Sequence[Result], domain: str = "target") -> dict[str, Values]:
+    """Mean and deviation over seeds of each row, in the order of the rows.
+
+    Returns:
+        By row: "miou" and "std" (sample standard deviation, None for one seed), both 0..1, "seeds"
+        (mIoU by seed), "classes" (mean IoU by class, None where undefined in every seed),
+        "seconds" (mean training time).
+    """
+    rows: dict[str, list[Result]] = {}
+    for result in results:
+        rows.setdefault(result.row, []).append(result)
+    return {
+        row: {
+            "miou": statistics.mean(result.miou(domain) for result in group),
+            "std": statistics.stdev(r.miou(domain) for r in group) if len(group) > 1 else None,
+            "seeds": {result.seed: result.miou(domain) for result in group},
+            "classes": _class_means(group, domain),
+            "seconds": statistics.mean(result.seconds for result in group),
+        }
+        for row, group in rows.items()
+    }
+
+
+def _class_means(group: Sequence[Result], domain: str) -> dict[str, float | None]:
+    tables = [result.validation[domain]["classes"] for result in group]
+    means: dict[str, float | None] = {}
+    for name in tables[0]:
+        found = [table[name]["iou"] for table in tables if table[name]["iou"] is not None]
+        means[name] = statistics.mean(found) if found else None
+    return means
+
+
+def _apply(values: Values, changes: Values) -> Values:
+    """Return `values` with the fields of dotted names replaced."""
+    out = dict(values)
+    for key, value in changes.items():
+        *groups, leaf = key.split(".")
+        place = out
+        for group in groups:
+            place[group] = dict(place.get(group, {}))
+            place = place[group]
+        place[leaf] = value
+    return out
+
+
+def _run(name: str, settings: config.Configuration, out: Path, progress: Progress | None) -> Result:
+    run = RunFolder(out)
+    begun = run.configuration.exists()
+    if begun and run.configuration.read_text(encoding="utf-8") != config.dump(settings):
+        raise OutputExistsError(
+            f"{out}: holds a run of another configuration; choose another folder for the study"
+        )
+    validation = run.validation(settings.training.steps) if begun else None
+    if validation is None:
+
+        def report(_task: str, done: int, total: int) -> None:
+            if progress is not None:
+                progress(f"{name}, seed {settings.seed}", done, total)
+
+        validation = train_run(settings, out, resume=begun, progress=report).validation
+    return Result(name, settings.seed, out, validation, run.seconds())
