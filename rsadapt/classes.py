@@ -80,19 +80,30 @@ class ClassScheme:
         """The code of each class in maps: its first raw id."""
         return tuple(ids[0] for ids in self.ids)
 
-    def encode(self, raw: NDArray[Any], *, where: object = "the labels") -> NDArray[np.uint8]:
+    def encode(
+        self,
+        raw: NDArray[Any],
+        valid: NDArray[np.bool_] | None = None,
+        *,
+        where: object = "the labels",
+    ) -> NDArray[np.uint8]:
         """Turn raw ids into train ids.
 
         Args:
             raw: raw label ids, any integer dtype and shape.
+            valid: where they are to be believed, of the same shape; everywhere by default.
             where: the file they come from, for the error.
 
         Returns:
-            Train ids of the same shape, `IGNORE_INDEX` for ignored ids.
+            Train ids of the same shape, `IGNORE_INDEX` for ignored ids and invalid pixels.
 
         Raises:
             DataError: for ids that the table does not know, listed with their counts.
         """
+        if valid is not None:
+            train_ids = np.full(raw.shape, IGNORE_INDEX, np.uint8)
+            train_ids[valid] = self.encode(raw[valid], where=where)
+            return train_ids
         values, inverse, counts = np.unique(raw, return_inverse=True, return_counts=True)
         train = {value: index for index, ids in enumerate(self.ids) for value in ids}
         train.update(dict.fromkeys(self.ignored, IGNORE_INDEX))
@@ -107,8 +118,8 @@ class ClassScheme:
                 f"known are {sorted(train)}; add them to 'classes' or to 'ignored_ids'"
             )
         table = np.array([train[int(value)] for value in values], dtype=np.uint8)
-        train_ids: NDArray[np.uint8] = table[inverse].reshape(raw.shape)
-        return train_ids
+        encoded: NDArray[np.uint8] = table[inverse].reshape(raw.shape)
+        return encoded
 
     def decode(self, train: NDArray[Any]) -> NDArray[np.uint8]:
         """Turn train ids (and `IGNORE_INDEX`) into the codes of maps (and `NODATA`)."""

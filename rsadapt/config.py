@@ -203,6 +203,22 @@ class Configuration(Settings):
         return self
 
 
+def recipe(name: str) -> Path:
+    """The file of a ready configuration, in a checkout or as installed.
+
+    Raises:
+        MissingFileError: naming the ones there are.
+    """
+    package = Path(__file__).parent
+    folders = (package / "configs", package.parent / "configs")
+    folder = next((folder for folder in folders if folder.is_dir()), package)
+    file = folder / f"{name}.yaml"
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        raise MissingFileError(f"no recipe is called '{name}'; there are {known or 'none'}")
+    return file
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that must hold a mapping.
 

@@ -15,6 +15,10 @@ from rsadapt.training import Progress, train_run
 
 Values = dict[str, Any]
 
+ADAPTED_BATCH_NORM_STEPS = 200
+"""Target batches that batch-norm statistics are taken from: at a momentum of 0.02, 2 % of the
+source's are left."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -54,6 +58,40 @@ class Result:
         """Mean IoU, 0..1, of the final iteration on a domain's validation part."""
         value: float = self.validation[domain]["totals"]["miou"]
         return value
+
+
+def standard_rows(values: Values) -> dict[str, Row]:
+    """The rows that show what output-space adaptation is worth, by name.
+
+    Args:
+        values: a configuration whose method is output_space; it is the row "multi-level".
+
+    Returns:
+        "source-only", "adapted-batch-norm" (which starts from it), "weight-zero" (the same
+        adaptation without its adversarial loss), "single-level" (main level only), "multi-level",
+        and "target-trained", which learns from the target's labels what is attainable.
+    """
+    method = values["method"]
+    levels = method["adversarial"]
+    supervised: Values = {
+        "method": {"name": "source_only", "segmentation": method["segmentation"]},
+        "network.batch_norm": "source",
+    }
+    adapted: Values = {
+        "method": {"name": "adapted_batch_norm"},
+        "network.batch_norm": "per_domain",
+        "training.steps": ADAPTED_BATCH_NORM_STEPS,
+    }
+    main_level = [0.0] * (len(levels) - 1) + levels[-1:]
+    rows = [
+        Row("source-only", supervised),
+        Row("adapted-batch-norm", adapted, after="source-only"),
+        Row("weight-zero", {"method.adversarial": [0.0] * len(levels)}),
+        Row("single-level", {"method.adversarial": main_level}),
+        Row("multi-level"),
+        Row("target-trained", supervised | {"source": values["target"]}),
+    ]
+    return {row.name: row for row in rows}
 
 
 def run_study(

@@ -49,9 +49,7 @@ class Scene:
         if self.label is None:
             raise DataError(f"{self.image.path}: this scene has no labels; name them in 'labels'")
         raw, valid = self.label.read(window, [1])
-        train = np.full(valid.shape, IGNORE_INDEX, np.uint8)
-        train[valid] = scheme.encode(raw[0][valid], where=self.label.path)
-        return train
+        return scheme.encode(raw[0], valid, where=self.label.path)
 
 
 @dataclass(frozen=True)

@@ -150,9 +150,7 @@ def _place(raster: Raster) -> str:
 def _train_ids(raster: Raster, window: Window, scheme: ClassScheme) -> NDArray[np.uint8]:
     """Read train ids [height, width], 255 where the raster is invalid."""
     values, valid = raster.read(window, [1])
-    ids = np.full(valid.shape, IGNORE_INDEX, np.uint8)
-    ids[valid] = scheme.encode(values[0][valid], where=raster.path)
-    return ids
+    return scheme.encode(values[0], valid, where=raster.path)
 
 
 def _rasters(folder: Path) -> list[Path]:

@@ -1,0 +1,102 @@
+"""Demo: a procedural pair of regions, adapted from one to the other, from files to maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsadapt import build, report
+from rsadapt import config as configurations
+from rsadapt.data.world import write_world
+from rsadapt.errors import OutputExistsError
+from rsadapt.geo.raster import Raster
+from rsadapt.study import Result, Row, run_study, standard_rows, summary
+from rsadapt.training import Progress
+from rsadapt.verbs.predict import predict
+
+ROWS = {
+    "source-only": "source-only",
+    "adapted": "multi-level",
+    "target-trained": "target-trained",
+}
+"""What the demo calls three rows of `study.standard_rows`."""
+
+RED_GREEN_BLUE = (2, 1, 0)
+"""Positions of the world's bands that a screen shows."""
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo made.
+
+    Attributes:
+        table: `study.summary` of source-only, adapted and target-trained on the target's
+            validation area.
+        files: the things worth opening, by what they are.
+    """
+
+    table: dict[str, dict[str, Any]]
+    files: dict[str, Path]
+
+
+def demo(out: Path, *, seed: int = 0, progress: Progress | None = None) -> DemoResult:
+    """Write two regions, train on one, adapt to the other, map it, and show the difference.
+
+    Args:
+        out: folder for all of it, new or empty.
+        seed: decides the regions and the training.
+        progress: called with a task's name, units done and units in all.
+
+    Raises:
+        OutputExistsError: where the folder holds anything.
+    """
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise OutputExistsError(f"{out}: exists and is no empty folder; choose another with --out")
+    world = write_world(out / "world", seed=seed)
+    recipe = configurations.load_yaml(configurations.recipe("demo"))
+    values = recipe | {"root": str((out / "world").resolve())}
+    standard = standard_rows(values)
+    rows = [Row(name, standard[row].changes) for name, row in ROWS.items()]
+    results = run_study(rows, [seed], lambda _: values, out / "runs", progress=progress)
+    maps = {
+        result.row: predict(result.run, world.target_images, out / "maps" / result.row)[0].classes
+        for result in results
+    }
+    table = summary(results)
+    figures = out / "figures"
+    _show_maps(figures / "maps.png", results[0], maps)
+    report.bars(
+        figures / "iou.png",
+        {name: row["classes"] for name, row in table.items()},
+        title="Target region, validation area",
+    )
+    files = {
+        "maps side by side": figures / "maps.png",
+        "IoU by class": figures / "iou.png",
+        "map of the target, source-only": maps["source-only"],
+        "map of the target, adapted": maps["adapted"],
+        "the target's scene": world.target_images[0],
+        "run of the adapted network": next(r.run for r in results if r.row == "adapted"),
+    }
+    return DemoResult(table, files)
+
+
+def _show_maps(path: Path, result: Result, maps: dict[str, Path]) -> None:
+    """Draw image, label and maps of the target's validation area."""
+    settings = build.configuration(result.run / "config.yaml")
+    scheme = build.class_scheme(settings)
+    validation = build.places(settings).target.validation
+    if validation is None:
+        return
+    scene = validation.scenes[0]
+    values, valid = scene.image.read(scene.area, validation.bands)
+    label = scene.read_label(scene.area, scheme)
+    pictures = {
+        "image": report.natural_colours(values, valid, bands=RED_GREEN_BLUE),
+        "label": report.class_colours(label, scheme),
+    }
+    for name, file in maps.items():
+        codes, mapped = Raster(file).read(scene.area)
+        pictures[name] = report.class_colours(scheme.encode(codes[0], mapped, where=file), scheme)
+    report.panels(path, pictures, scheme, title="Target region, validation area")

@@ -1,0 +1,60 @@
+"""Evaluate: score a run, or finished maps, against labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rsadapt import build, training
+from rsadapt.errors import DataError
+from rsadapt.infer import evaluate as scoring
+
+Report = dict[str, Any]
+"""What `ConfusionMatrix.to_dict` gives."""
+
+
+def evaluate(run: Path) -> dict[str, Report]:
+    """Score a run's network on the validation part of every labelled region.
+
+    Args:
+        run: a run's folder or checkpoint.
+
+    Returns:
+        The report of each domain, "source" and "target", that has labels.
+
+    Raises:
+        MissingFileError: for a run, a scene or labels that are not there.
+        CheckpointError: for a checkpoint that cannot be used.
+        DataError: for data that cannot be read, or where no region has labels to score.
+    """
+    model = build.model(run)
+    places = build.places(model.facts.settings)
+    reports = training.score(places, model.parts, model.facts, device=model.device)
+    if not reports:
+        raise DataError(
+            f"{run}: no region of this run has labels and a validation part; add 'labels' and a "
+            f"'validation.share' above 0, or score maps against a folder of labels"
+        )
+    return reports
+
+
+def evaluate_maps(maps: Path, labels: Path, *, classes: Path | None = None) -> Report:
+    """Score a folder of class maps against a folder of label rasters of the same names.
+
+    Args:
+        maps: folder of maps; a map may carry the suffix "_classes" that `predict` gives.
+        labels: folder of label rasters on the maps' grids.
+        classes: a configuration whose class table to use; the one that `predict` wrote into the
+            maps by default.
+
+    Raises:
+        MissingFileError: for a folder or file that is not there.
+        DataError: for maps without labels, other grids, ids outside the class table, or maps that
+            hold no class table where none is given.
+    """
+    pairs = scoring.pair_by_name(maps, labels)
+    if classes is None:
+        scheme = scoring.scheme_of_maps([path for path, _ in pairs])
+    else:
+        scheme = build.class_scheme(build.configuration(classes))
+    return scoring.evaluate_maps(pairs, scheme).to_dict(scheme.names)
