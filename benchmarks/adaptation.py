@@ -1,0 +1,128 @@
+"""How much adaptation brings: methods compared over seeds, on procedural and on real regions.
+
+    python benchmarks/adaptation.py procedural --out runs/procedural --seeds 0 1 2 3 4
+    python benchmarks/adaptation.py kampala-banepa --out runs/kampala-banepa --seeds 0 1 2
+
+Runs that are finished are kept and broken ones go on, so that several processes may share the
+seeds of one folder and a last call collects them. See README.md here for the method.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rsadapt import build, config
+from rsadapt.data.world import write_world
+from rsadapt.run import RunFolder
+from rsadapt.study import Result, Row, run_study, standard_rows, summary
+
+RESULTS = Path(__file__).parent / "results"
+WORLD_SIZE = 768
+"""Height and width of each procedural region, pixels of 2 m; the demo's."""
+
+REAL_ROWS = ("source-only", "multi-level", "target-trained")
+
+Values = dict[str, Any]
+
+
+def main() -> None:
+    """Train what is not trained yet, print the table and write the results."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    values = config.load_yaml(config.recipe(_recipe(options.pair)))
+    rows = list(standard_rows(values).values())
+    if options.pair != "procedural":
+        rows = [row for row in rows if row.name in REAL_ROWS]
+    results = run_study(rows, options.seeds, _base(options, values), options.out, progress=_report)
+    if options.no_results:
+        return
+    print(markdown(results))
+    file = RESULTS / f"{options.pair}.json"
+    file.write_text(json.dumps(_record(options, rows, results), indent=1) + "\n", encoding="utf-8")
+    print(f"written to {file}")
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """The target's validation figures of every row as a Markdown table, in per cent."""
+    table = summary(results)
+    classes = list(next(iter(table.values()))["classes"])
+    lines = [
+        "| " + " | ".join(["trained", "mIoU", *classes, "by seed"]) + " |",
+        "| --- |" + " ---: |" * (len(classes) + 1) + " --- |",
+    ]
+    for name, row in table.items():
+        deviation = "" if row["std"] is None else f" ± {100 * row['std']:.1f}"
+        cells = [
+            name,
+            f"{100 * row['miou']:.1f}{deviation}",
+            *(_percent(row["classes"][label]) for label in classes),
+            ", ".join(_percent(value) for value in row["seeds"].values()),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pair", choices=["procedural", "kampala-banepa", "banepa-kampala"])
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--threads", type=int, default=1, help="of each process (default 1)")
+    parser.add_argument("--root", type=Path, help="folder of the real regions")
+    parser.add_argument("--no-results", action="store_true", help="train only: others collect")
+    return parser.parse_args()
+
+
+def _recipe(pair: str) -> str:
+    return "demo" if pair == "procedural" else pair
+
+
+def _base(options: argparse.Namespace, values: Values) -> Callable[[int], Values]:
+    """The configuration of a seed; on the procedural pair a seed makes the world too."""
+    if options.pair != "procedural":
+        root = options.root or build.configuration(config.recipe(options.pair)).root
+        return lambda _: values | {"root": str(Path(root).resolve())}
+
+    def procedural(seed: int) -> Values:
+        world = options.out.resolve() / f"world-{seed}"
+        if not world.exists():
+            write_world(world, seed=seed, size=WORLD_SIZE)
+        return values | {"root": str(world)}
+
+    return procedural
+
+
+def _record(options: argparse.Namespace, rows: Sequence[Row], results: Sequence[Result]) -> Values:
+    """Everything a reader needs to judge the figures, or to make them again."""
+    settings = build.configuration(results[0].run / "config.yaml")
+    facts = [json.loads(RunFolder(result.run).record.read_text()) for result in results]
+    return {
+        "command": f"python benchmarks/adaptation.py {' '.join(sys.argv[1:])}",
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {options.threads} thread a run",
+        "facts": facts[0],
+        "schedule": settings.training.model_dump(),
+        "rows": {row.name: {"changes": row.changes, "after": row.after} for row in rows},
+        "final_iteration": {domain: summary(results, domain) for domain in ("target", "source")},
+    }
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _report(task: str, done: int, total: int) -> None:
+    if done % 100 == 0 or done == total:
+        print(f"{task}: {done} of {total} steps", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
