@@ -163,6 +163,13 @@ class Grid:
         )
 
 
+def crs_of(epsg: int) -> CRS:
+    """Return the coordinate reference system of an EPSG code."""
+    from rasterio.crs import CRS
+
+    return CRS.from_epsg(epsg)
+
+
 def tile_starts(length: int, tile: int, stride: int) -> list[int]:
     """Return where tiles begin along one axis.
 

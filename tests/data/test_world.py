@@ -6,17 +6,9 @@ import numpy as np
 import pytest
 import rasterio
 
-from rsadapt.data.world import (
-    BANDS,
-    SOURCE,
-    TARGET,
-    WORLD_CLASSES,
-    Region,
-    make_labels,
-    make_scene,
-    render,
-    write_world,
-)
+from rsadapt.data.land import make_scene
+from rsadapt.data.look import render
+from rsadapt.data.world import BANDS, SOURCE, TARGET, WORLD_CLASSES, Region, write_world
 from rsadapt.errors import ConfigError, OutputExistsError
 
 REGIONS = pytest.mark.parametrize("region", [SOURCE, TARGET], ids=["source", "target"])
@@ -39,14 +31,14 @@ def test_same_seed_same_world_and_other_seed_other_world(region: Region):
 @REGIONS
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_class_covers_two_percent(region: Region, seed: int):
-    labels = make_labels(region.land, 768, seed)
+    labels = make_scene(region.land, 768, seed).labels
     assert labels.dtype == np.uint8
     assert set(np.unique(labels)) == {0, *WORLD_CLASSES.codes}
     assert shares(labels).min() > 0.02
 
 
 def test_class_shares_differ_moderately():
-    source, target = (shares(make_labels(region.land, 768, 0)) for region in (SOURCE, TARGET))
+    source, target = (shares(make_scene(region.land, 768, 0).labels) for region in (SOURCE, TARGET))
     assert 0.03 < np.abs(source - target).sum() / 2 < 0.25
     assert (np.maximum(source / target, target / source) < 3).all()
 
