@@ -41,7 +41,7 @@ def main() -> None:
     values = config.load_yaml(config.recipe(_recipe(options.pair)))
     rows = list(standard_rows(values).values())
     if options.pair != "procedural":
-        rows = [row for row in rows if row.name in REAL_ROWS]
+        rows = [row for row in rows if row.name in REAL_ROWS or not row.reported]
     results = run_study(rows, options.seeds, _base(options, values), options.out, progress=_report)
     if options.no_results:
         return

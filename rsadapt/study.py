@@ -19,6 +19,9 @@ ADAPTED_BATCH_NORM_STEPS = 200
 """Target batches that batch-norm statistics are taken from: at a momentum of 0.02, 2 % of the
 source's are left."""
 
+FROM_SCRATCH: Values = {"training.steps": 800, "optimiser.rate": 0.002}
+"""First part of a schedule for a small network with random weights."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -29,11 +32,13 @@ class Row:
         changes: fields by dotted name that differ from the study's configuration; a dictionary
             replaces the whole group.
         after: the row whose trained network it starts from, None for fresh weights.
+        reported: whether results hold it; one that others only start from is not.
     """
 
     name: str
     changes: Values = field(default_factory=dict)
     after: str | None = None
+    reported: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,36 +65,45 @@ class Result:
         return value
 
 
-def standard_rows(values: Values) -> dict[str, Row]:
+def standard_rows(values: Values, *, first: Values = FROM_SCRATCH) -> dict[str, Row]:
     """The rows that show what output-space adaptation is worth, by name.
 
+    All have one schedule: a first part of supervised training, which rows that learn from the same
+    labels share, and a second part in which they differ.
+
     Args:
-        values: a configuration whose method is output_space; it is the row "multi-level".
+        values: the second part's configuration; its method, output_space, is "multi-level".
+        first: fields of the first part that differ from it, by dotted name.
 
     Returns:
         "source-only", "adapted-batch-norm" (which starts from it), "weight-zero" (the same
         adaptation without its adversarial loss), "single-level" (main level only), "multi-level",
-        and "target-trained", which learns from the target's labels what is attainable.
+        and "target-trained", which learns from the target's labels what is attainable; besides
+        these the first parts, which are not reported.
     """
     method = values["method"]
-    levels = method["adversarial"]
     supervised: Values = {
         "method": {"name": "source_only", "segmentation": method["segmentation"]},
         "network.batch_norm": "source",
     }
+    on_target = supervised | {"source": values["target"]}
     adapted: Values = {
         "method": {"name": "adapted_batch_norm"},
         "network.batch_norm": "per_domain",
         "training.steps": ADAPTED_BATCH_NORM_STEPS,
     }
-    main_level = [0.0] * (len(levels) - 1) + levels[-1:]
+    weights = method["adversarial"]
+    main_level = [0.0] * (len(weights) - 1) + weights[-1:]
+    no_level = [0.0] * len(weights)
     rows = [
-        Row("source-only", supervised),
+        Row("source-first", supervised | first, reported=False),
+        Row("source-only", supervised, after="source-first"),
         Row("adapted-batch-norm", adapted, after="source-only"),
-        Row("weight-zero", {"method.adversarial": [0.0] * len(levels)}),
-        Row("single-level", {"method.adversarial": main_level}),
-        Row("multi-level"),
-        Row("target-trained", supervised | {"source": values["target"]}),
+        Row("weight-zero", {"method.adversarial": no_level}, after="source-first"),
+        Row("single-level", {"method.adversarial": main_level}, after="source-first"),
+        Row("multi-level", after="source-first"),
+        Row("target-first", on_target | first, reported=False),
+        Row("target-trained", on_target, after="target-first"),
     ]
     return {row.name: row for row in rows}
 
@@ -124,7 +138,9 @@ def run_study(
             if row.after is not None:
                 changed["init_from"] = str((folder / row.after).resolve())
             settings = config.parse(changed, where=f"row '{row.name}'")
-            results.append(_run(row.name, settings, folder / row.name, progress))
+            result = _run(row.name, settings, folder / row.name, progress)
+            if row.reported:
+                results.append(result)
     return results
 
 

@@ -193,8 +193,8 @@ def _prepare(settings: config.Configuration) -> _Session:
     )
     if trained_with is not None:
         normalise["source"] = trained_with
-    for domain in normalise:
-        build.training_windows(settings, places, normalise, domain)  # refuses what is too small
+    for domain in normalise:  # what cannot give a first sample is refused before anything is made
+        build.training_windows(settings, places, normalise, domain)[0]
     facts = build.Facts(
         settings, normalise, places.source.training.bands, _record(settings, places)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,17 @@ from typing import Any
 import torch
 
 from rsadapt.errors import CheckpointError, MissingFileError
+
+DAMAGE = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+"""What `torch.load` is seen to raise for files cut short, altered or of another kind."""
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -42,12 +54,16 @@ def load(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: not loaded, since it holds more than tensors and plain values and could run "
-            f"code ({str(error).splitlines()[0]})"
+            f"code ({_first_line(error)})"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise CheckpointError(
-            f"{path}: damaged or no checkpoint ({str(error).splitlines()[0]}); copy it again"
+            f"{path}: damaged or no checkpoint ({_first_line(error)}); copy it again"
         ) from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: expected named tensors, found a {type(state).__name__}")
     return state
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

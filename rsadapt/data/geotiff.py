@@ -178,7 +178,7 @@ class RandomWindows:
             share = float(valid.mean())
             if share > best_share:
                 best, best_share = (scene, window, values, valid), share
-            if share >= self.least_valid:
+            if best is not None and share >= self.least_valid:
                 break
         if best is None:
             raise DataError(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
+from rsadapt.errors import RsadaptError
 from rsadapt.sample import Batch, Sample, collate
-
-ENDLESS = 2**62
 
 
 class SampleSource(Protocol):
@@ -20,24 +20,31 @@ class SampleSource(Protocol):
         ...
 
 
-class _Numbered(Dataset[Sample]):
-    """A sample source as the data loader wants it."""
+class _Batches(Dataset["Batch | RsadaptError"]):
+    """Batches by the numbers of their samples, as the data loader's workers make them.
+
+    What a user can mend comes back as a value: raised in a worker it would reach the user as text
+    with the worker's traceback inside.
+    """
 
     def __init__(self, source: SampleSource) -> None:
         self.source = source
 
-    def __getitem__(self, number: int) -> Sample:
-        return self.source[number]
+    def __getitem__(self, numbers: list[int]) -> Batch | RsadaptError:
+        try:
+            return collate([self.source[number] for number in numbers])
+        except RsadaptError as error:
+            return error
 
 
-class _Share:
+class _Share(Sampler[list[int]]):
     """The numbers of the samples one rank reads, batch after batch, from a position on."""
 
     def __init__(self, start: int, batch_size: int, rank: int, ranks: int) -> None:
         self.start, self.batch_size, self.rank, self.ranks = start, batch_size, rank, ranks
 
     def __iter__(self) -> Iterator[list[int]]:
-        for turn in range(self.start, ENDLESS):
+        for turn in itertools.count(self.start):
             first = (turn * self.ranks + self.rank) * self.batch_size
             yield list(range(first, first + self.batch_size))
 
@@ -62,15 +69,21 @@ def stream(
         rank: which process of a distributed run this is.
         ranks: how many there are; they interleave the samples.
         pin: keep batches in page-locked memory for faster copies to a GPU.
+
+    Raises:
+        RsadaptError: what the source raises, also where a worker met it.
     """
-    loader = DataLoader(
-        _Numbered(source),
-        batch_sampler=_Share(start, batch_size, rank, ranks),
+    loader: DataLoader[Batch | RsadaptError] = DataLoader(
+        _Batches(source),
+        batch_size=None,  # the sampler's lists make whole batches
+        sampler=_Share(start, batch_size, rank, ranks),
         num_workers=workers,
-        collate_fn=collate,
         pin_memory=pin,
     )
-    return iter(loader)
+    for batch in loader:
+        if isinstance(batch, RsadaptError):
+            raise batch
+        yield batch
 
 
 def in_order(samples: Iterable[Sample], batch_size: int) -> Iterator[Batch]:

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -111,8 +112,10 @@ def predict_scene(
         device=device,
         progress=progress,
     )
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix=f".{raster.path.stem}-") as staging:
+    with (
+        _folder(out),
+        tempfile.TemporaryDirectory(dir=out, prefix=f".{raster.path.stem}-") as staging,
+    ):
         parts = Path(staging) / classes.name, Path(staging) / confidence.name
         _write_maps(rows, *parts, grid=raster.grid, scheme=scheme, tags=tags)
         for part in sorted(Path(staging).iterdir()):
@@ -370,6 +373,19 @@ def _scroll(sums: Tensor, rows: int) -> None:
         kept = plane[rows:].clone()
         plane[: len(kept)] = kept
         plane[len(kept) :] = 0
+
+
+@contextmanager
+def _folder(out: Path) -> Iterator[None]:
+    """Make a folder and its parents; after an exception those made here are gone again."""
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in made:
+            folder.rmdir()
+        raise
 
 
 def _refuse_existing(out: Path, paths: Sequence[Path], *, overwrite: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,16 @@ from rsadapt import config as configurations
 from rsadapt.data.world import write_world
 from rsadapt.errors import OutputExistsError
 from rsadapt.geo.raster import Raster
-from rsadapt.study import Result, Row, run_study, standard_rows, summary
+from rsadapt.study import Result, run_study, standard_rows, summary
 from rsadapt.training import Progress
 from rsadapt.verbs.predict import predict
 
-ROWS = {
+SHOWN = {
     "source-only": "source-only",
-    "adapted": "multi-level",
+    "multi-level": "adapted",
     "target-trained": "target-trained",
 }
-"""What the demo calls three rows of `study.standard_rows`."""
+"""Which rows of `study.standard_rows` the demo shows, and what it calls them."""
 
 RED_GREEN_BLUE = (2, 1, 0)
 """Positions of the world's bands that a screen shows."""
@@ -56,8 +56,11 @@ def demo(out: Path, *, seed: int = 0, progress: Progress | None = None) -> DemoR
     world = write_world(out / "world", seed=seed)
     recipe = configurations.load_yaml(configurations.recipe("demo"))
     values = recipe | {"root": str((out / "world").resolve())}
-    standard = standard_rows(values)
-    rows = [Row(name, standard[row].changes) for name, row in ROWS.items()]
+    rows = [
+        replace(row, name=SHOWN.get(row.name, row.name))
+        for row in standard_rows(values).values()
+        if row.name in SHOWN or not row.reported
+    ]
     results = run_study(rows, [seed], lambda _: values, out / "runs", progress=progress)
     maps = {
         result.row: predict(result.run, world.target_images, out / "maps" / result.row)[0].classes

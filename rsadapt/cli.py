@@ -1,0 +1,277 @@
+"""The door: options in, one call of a verb, results and errors out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from rsadapt.errors import OutputExistsError, RsadaptError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+
+SEVERAL = ("--source", "--labels", "--target", "--scene")
+"""Options that take several values at once, as a shell makes them of a glob without quotes."""
+
+
+class Door(TyperGroup):
+    """The verbs; what goes wrong in any of them becomes one line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # the reader of a pipe has seen enough: typer leaves quietly
+            raise
+        except RsadaptError as error:
+            _fail(str(error), error.exit_code)
+        except OSError as error:  # a full disk, a folder that may not be written to
+            _fail(str(error), 1)
+        except KeyboardInterrupt:
+            _fail("interrupted", INTERRUPTED)
+
+
+class FileCommand(TyperCommand):
+    """A verb whose file options may be followed by several files."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse `--scene a b` as `--scene a --scene b`."""
+        return super().parse_args(ctx, repeat_options(args, SEVERAL))
+
+
+def repeat_options(args: Sequence[str], options: Collection[str]) -> list[str]:
+    """Repeat an option before every further value that follows it."""
+    repeated: list[str] = []
+    option, values = "", 0
+    for arg in args:
+        if arg.startswith("-"):
+            option, values = arg, 0
+        else:
+            if option in options and values:
+                repeated.append(option)
+            values += 1
+        repeated.append(arg)
+    return repeated
+
+
+app = typer.Typer(
+    cls=Door,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help needs no rich, and takes [brackets] literally
+)
+
+
+class Domain(StrEnum):
+    """The region that scenes belong to."""
+
+    target = "target"
+    source = "source"
+
+
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a field, as in training.steps=500."),
+]
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A configuration, YAML.")]
+
+
+def _new_file(path: Path | None) -> Path | None:
+    """Refuse a file that is there already, before any work is done."""
+    if path is not None and path.exists():
+        raise OutputExistsError(f"{path}: exists already; choose another name")
+    return path
+
+
+Json = Annotated[
+    Path | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        callback=_new_file,
+        help="Write the figures to a new file too.",
+    ),
+]
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="rsadapt")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"rsadapt {importlib.metadata.version('rsadapt')}")
+        raise typer.Exit
+
+
+@app.callback()
+def rsadapt(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+        ),
+    ] = False,
+) -> None:
+    """Make a segmentation network that was trained where labels exist work where none do."""
+    _hush_libraries()
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="A new or empty folder for all it makes.")
+    ] = Path("rsadapt-demo"),
+    seed: Annotated[int, typer.Option(min=0, help="Decides the regions and the runs.")] = 0,
+) -> None:
+    """Adapt between two made-up regions and show the gain."""
+    from rsadapt import console
+    from rsadapt.verbs.demo import demo as verb
+
+    with console.progress() as progress:
+        result = verb(out, seed=seed, progress=progress)
+    console.show([console.comparison_table(result.table, "Target region, validation part")])
+    for description, file in result.files.items():
+        typer.echo(f"{description}: {file}")
+
+
+@app.command(cls=FileCommand)
+def init(
+    source: Annotated[
+        list[Path], typer.Option(metavar="FILES", help="Scenes with labels; files or patterns.")
+    ],
+    labels: Annotated[
+        list[Path], typer.Option(metavar="FILES", help="Their label rasters, in the same order.")
+    ],
+    target: Annotated[
+        list[Path], typer.Option(metavar="FILES", help="Scenes without labels to adapt to.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The configuration to write.")] = Path(
+        "rsadapt.yaml"
+    ),
+) -> None:
+    """Write a commented configuration for your files."""
+    from rsadapt.verbs.init import init as verb
+
+    written = verb(source, labels, target, out=out)
+    typer.echo(f"wrote {written}; name its classes, then look at the data and train:")
+    typer.echo(f"  rsadapt inspect {written}\n  rsadapt train {written}")
+
+
+@app.command()
+def inspect(config: Config, assignments: Assignments = None, json_file: Json = None) -> None:
+    """Show both regions' scenes, classes and bands."""
+    from rsadapt import console
+    from rsadapt.verbs.inspect import inspect as verb
+
+    inspection = verb(config, assignments or ()).to_dict()
+    console.show(console.inspection_tables(inspection))
+    _write_json(inspection, json_file)
+
+
+@app.command()
+def train(
+    config: Config,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="A new or empty folder; runs/ and CONFIG's name if none."),
+    ] = None,
+    assignments: Assignments = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
+) -> None:
+    """Train and adapt a network."""
+    from rsadapt import console
+    from rsadapt.verbs.train import train as verb
+
+    with console.progress() as progress:
+        outcome = verb(
+            config, out=out, assignments=assignments or (), resume=resume, progress=progress
+        )
+    for domain, report in outcome.validation.items():
+        console.show(console.report_tables(report, f"{domain}, validation part")[:1])
+    run = outcome.run.path
+    typer.echo(f"trained {outcome.step} steps: {run}; map scenes with it, or score it:")
+    typer.echo(f"  rsadapt predict {run} --scene FILE --out DIR\n  rsadapt evaluate {run}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_MAPS", help="A run, or a folder of class maps.")
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Label rasters to score a folder of maps against."),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(metavar="CONFIG", help="Whose class table the maps and labels have."),
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Score a run, or maps against labels."""
+    from rsadapt import console
+    from rsadapt.verbs import evaluate as verb
+
+    reports = (
+        verb.evaluate(run)
+        if labels is None
+        else {"maps": verb.evaluate_maps(run, labels, classes=classes)}
+    )
+    for domain, report in reports.items():
+        console.show(console.report_tables(report, domain))
+    _write_json(reports, json_file)
+
+
+@app.command(cls=FileCommand)
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder or checkpoint.")],
+    scene: Annotated[list[Path], typer.Option(metavar="FILE...", help="Scenes to map.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A folder for the maps.")],
+    domain: Annotated[
+        Domain, typer.Option(help="The region that the scenes belong to.")
+    ] = Domain.target,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace maps that are there already.")
+    ] = False,
+) -> None:
+    """Write class and confidence maps of scenes."""
+    from rsadapt import console
+    from rsadapt.verbs.predict import predict as verb
+
+    with console.progress() as progress:
+        scenes = verb(run, scene, out, domain=domain.value, overwrite=overwrite, progress=progress)
+    for predicted in scenes:
+        speed = predicted.pixels / predicted.seconds / 1e6
+        typer.echo(f"{predicted.classes} ({speed:.2g} megapixels/s)\n{predicted.confidence}")
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    """Say what went wrong on one line and leave."""
+    typer.echo(f"error: {' '.join(text.split())}", err=True)
+    raise typer.Exit(code)
+
+
+def _write_json(values: Mapping[str, Any], file: Path | None) -> None:
+    if file is not None:
+        file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _hush_libraries() -> None:
+    """Keep what libraries log and warn of off the terminal, unless Python was asked for it (-W)."""
+    logging.basicConfig(handlers=[logging.NullHandler()])
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("default", module="rsadapt")

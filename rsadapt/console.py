@@ -1,0 +1,311 @@
+"""How rsadapt looks on a terminal: progress and tables; plain text where there is none."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+Progress = Callable[[str, int, int], None]
+"""Called with a task's name, the units done and the units in all."""
+
+Values = Mapping[str, Any]
+
+LEAST_WIDTH = 100
+"""Characters a line may have, however narrow the terminal: tables break up below that."""
+
+UNBOUNDED = 10_000
+"""Characters a line may have in a file or a pipe, where nothing needs to be cut."""
+
+LINES = 10
+"""Lines that a task writes on its way where there is no terminal."""
+
+
+def show(tables: Iterable[Table]) -> None:
+    """Print tables, one below the other."""
+    console = _console(sys.stdout)
+    for table in tables:
+        console.print(table)
+        console.print()
+
+
+def _console(file: TextIO) -> Console:
+    console = Console(file=file)
+    console.width = max(LEAST_WIDTH, console.width) if console.is_terminal else UNBOUNDED
+    return console
+
+
+# Progress
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Report progress on stderr: a bar for each task, or a few lines where it is no terminal.
+
+    Rates and remaining times count from a task's first report, so that what was done before a run
+    was resumed does not flatter them.
+    """
+    console = _console(sys.stderr)
+    if not console.is_terminal:
+        yield _Lines(sys.stderr)
+        return
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
+    with Bars(*columns, _Rate(), TimeRemainingColumn(), console=console) as bars:
+        yield _Bars(bars)
+
+
+class _Rate(ProgressColumn):
+    """Units a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(_rate(task.finished_speed or task.speed), style="progress.data.speed")
+
+
+class _Bars:
+    """One bar for each task."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, task: str, done: int, total: int) -> None:
+        if task not in self._tasks:
+            self._tasks[task] = self._bars.add_task(task, total=total, completed=done)
+        self._bars.update(self._tasks[task], completed=done, total=total)
+
+
+class _Lines:
+    """A line at a task's first report and at every tenth of it."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._started: dict[str, tuple[float, int]] = {}
+        self._shown: dict[str, int] = {}
+
+    def __call__(self, task: str, done: int, total: int) -> None:
+        clock, first = self._started.setdefault(task, (time.perf_counter(), done))
+        part = LINES * done // max(total, 1)
+        if part <= self._shown.get(task, -1):
+            return
+        self._shown[task] = part
+        line = f"{task}: {done} of {total}"
+        elapsed = time.perf_counter() - clock
+        if done > first and elapsed > 0:
+            rate = (done - first) / elapsed
+            line += f", {_rate(rate)}, {_duration((total - done) / rate)} left"
+        print(line, file=self._file, flush=True)
+
+
+def _rate(speed: float | None) -> str:
+    if not speed:
+        return ""
+    return f"{speed:,.0f}/s" if speed >= 100 else f"{speed:.3g}/s"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+# Evaluation
+
+
+def report_tables(report: Values, title: str) -> list[Table]:
+    """Lay out a report of `ConfusionMatrix.to_dict`.
+
+    Args:
+        report: of one domain, or of one folder of maps.
+        title: what was evaluated.
+
+    Returns:
+        The figures of each class with their means, and the confusion matrix.
+    """
+    return [_class_table(report, title), _confusion_table(report, title)]
+
+
+def _class_table(report: Values, title: str) -> Table:
+    totals = report["totals"]
+    caption = (
+        f"overall accuracy {_percent(totals['overall_accuracy'])} %, "
+        f"kappa {_number(totals['kappa'])}"
+    )
+    if totals["missed"]:
+        caption += f"; {totals['missed']:,} labelled pixels have no class in the map"
+    if report["left_out"]:
+        caption += (
+            f"; neither present nor predicted, left out of the means: "
+            f"{', '.join(report['left_out'])}"
+        )
+    headings = ["class", "IoU %", "F1 %", "user's %", "producer's %", "pixels"]
+    table = _table(title, headings, caption)
+    for name, figures in report["classes"].items():
+        shown = [figures[key] for key in ("iou", "f1", "users_accuracy", "producers_accuracy")]
+        _row(table, name, *map(_percent, shown), f"{figures['support']:,}")
+    table.add_section()
+    means = _percent(totals["miou"]), _percent(totals["mean_f1"])
+    _row(table, "mean or total", *means, "", "", f"{totals['pixels']:,}")
+    return table
+
+
+def _confusion_table(report: Values, title: str) -> Table:
+    names = list(report["classes"])
+    table = _table(
+        f"{title}: confusion matrix",
+        ["reference", *names],
+        "rows: reference, % of the class's pixels; columns: class in the map",
+    )
+    for name, counts in zip(names, report["counts"], strict=True):
+        support = sum(counts)
+        _row(table, name, *(_percent(n / support if support else None) for n in counts))
+    return table
+
+
+# Comparisons
+
+
+def comparison_table(summary: Values, title: str) -> Table:
+    """Lay out a comparison of `study.summary`: a line for each row, a column for each class."""
+    classes = list(next(iter(summary.values()))["classes"])
+    caption = "IoU in %; mean ± sample standard deviation over the seeds, final iteration"
+    table = _table(title, ["", "mIoU %", *classes, "seeds", "training"], caption)
+    for name, row in summary.items():
+        spread = "" if row["std"] is None else f" ± {_percent(row['std'])}"
+        shown = [_percent(row["classes"][key]) for key in classes]
+        seeds = str(len(row["seeds"]))
+        _row(table, name, _percent(row["miou"]) + spread, *shown, seeds, _duration(row["seconds"]))
+    return table
+
+
+# Inspections
+
+
+def inspection_tables(inspection: Values) -> list[Table]:
+    """Lay out both regions of `Inspection.to_dict` side by side."""
+    regions = {name: inspection[name] for name in ("source", "target")}
+    return [
+        _scene_table(regions),
+        _part_table(regions),
+        _frequency_table(regions),
+        _band_table(regions),
+    ]
+
+
+def _scene_table(regions: Values) -> Table:
+    headings = ["scene", "region", "pixels", "CRS", "pixel", "on the ground", "bands", "nodata"]
+    table = _table("Scenes", headings)
+    for name, region in regions.items():
+        for scene in region["scenes"]:
+            _row(
+                table,
+                Path(scene["path"]).name,
+                name,
+                _sides(scene["shape"]),
+                _shortened(scene["crs"] or "none"),
+                _sides(scene["pixel_size"]),
+                "-" if scene["ground_size"] is None else f"{_sides(scene['ground_size'])} m",
+                f"{scene['bands']} {scene['dtype']}",
+                scene["nodata"] or "-",
+            )
+    return table
+
+
+def _part_table(regions: Values) -> Table:
+    table = _table("Pixels", ["region", "training", "valid %", "validation"])
+    for name, region in regions.items():
+        validation = region["validation"]
+        kept_apart = "none" if validation is None else f"{validation['pixels']:,}"
+        training = f"{region['training']['pixels']:,}"
+        _row(table, name, training, _percent(region["valid_share"]), kept_apart)
+    return table
+
+
+def _frequency_table(regions: Values) -> Table:
+    columns = {
+        f"{name} {part}": region[part]
+        for name, region in regions.items()
+        for part in ("training", "validation")
+        if region[part] is not None and region[part]["classes"] is not None
+    }
+    table = _table("Classes, % of labelled pixels", ["class", *columns])
+    for name in next(iter(columns.values()))["classes"]:
+        _row(table, name, *(_percent(part["classes"][name]) for part in columns.values()))
+    table.add_section()
+    shares = [_percent(part["unlabelled"]) for part in columns.values()]
+    _row(table, "unlabelled, % of valid", *shares)
+    return table
+
+
+def _band_table(regions: Values) -> Table:
+    figures = ("mean ± std", "range")
+    headings = [f"{name} {figure}" for name in regions for figure in figures]
+    table = _table("Bands, valid pixels of the training part", ["band", *headings])
+    for bands in zip(*(region["bands"] for region in regions.values()), strict=True):
+        names = dict.fromkeys(str(band["name"]) for band in bands)
+        _row(table, " / ".join(names), *(cell for band in bands for cell in _band_cells(band)))
+    return table
+
+
+def _band_cells(band: Values) -> tuple[str, str]:
+    mean, std, low, high = (_number(band[key]) for key in ("mean", "std", "minimum", "maximum"))
+    return f"{mean} ± {std}", f"{low} to {high}"
+
+
+# Cells
+
+
+def _table(title: str, headings: Sequence[str], caption: str | None = None) -> Table:
+    """A table whose first column holds names and whose others hold figures."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.title = Text(title, style="bold")
+    table.caption = None if caption is None else Text(caption)
+    for number, heading in enumerate(headings):
+        table.add_column(Text(heading), justify="right" if number else "left", overflow="fold")
+    return table
+
+
+def _row(table: Table, *cells: str) -> None:
+    """Add a row of literal text; class names and paths may hold what rich takes for markup."""
+    table.add_row(*map(Text, cells))
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _sides(pair: Sequence[float]) -> str:
+    return " x ".join(f"{side:.6g}" for side in pair)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 24 else f"{text[:21]}..."

@@ -1,0 +1,175 @@
+"""Inspect: what both regions hold, side by side, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rsadapt import build
+from rsadapt.classes import ClassScheme
+from rsadapt.data.geotiff import Region, Scene
+
+
+@dataclass(frozen=True)
+class SceneFacts:
+    """One scene.
+
+    Attributes:
+        path: its file.
+        label: the file of its labels, or None.
+        shape: (height, width).
+        crs: as EPSG code or WKT, or None.
+        pixel_size: (x, y) in CRS units.
+        ground_size: (x, y) of the central pixel in metres, or None where the CRS does not say.
+        bands: how many it has.
+        dtype: NumPy name of the values' type.
+        nodata: the value of missing pixels as text, since JSON knows no NaN, or None.
+    """
+
+    path: str
+    label: str | None
+    shape: tuple[int, int]
+    crs: str | None
+    pixel_size: tuple[float, float]
+    ground_size: tuple[float, float] | None
+    bands: int
+    dtype: str
+    nodata: str | None
+
+
+@dataclass(frozen=True)
+class PartFacts:
+    """The part of a region to train on, or the part kept for validation.
+
+    Attributes:
+        pixels: all of them, invalid ones included.
+        classes: share of the labelled pixels by class, or None without labels.
+        unlabelled: share of the valid pixels that have no class, or None without labels.
+    """
+
+    pixels: int
+    classes: dict[str, float] | None
+    unlabelled: float | None
+
+
+@dataclass(frozen=True)
+class BandFacts:
+    """One band over the valid pixels of the training part, in the raster's units.
+
+    Attributes:
+        name: its description, or "band" and its 1-based number.
+        mean: of the values.
+        std: their standard deviation.
+        minimum: the smallest.
+        maximum: the greatest.
+    """
+
+    name: str
+    mean: float
+    std: float
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class RegionFacts:
+    """One region.
+
+    Attributes:
+        scenes: all of them.
+        training: the part to train on.
+        validation: the part kept for validation, or None.
+        valid_share: valid pixels among those of the training part, 0..1.
+        bands: the bands that are read.
+    """
+
+    scenes: tuple[SceneFacts, ...]
+    training: PartFacts
+    validation: PartFacts | None
+    valid_share: float
+    bands: tuple[BandFacts, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Both regions."""
+
+    source: RegionFacts
+    target: RegionFacts
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values, ready for JSON."""
+        return asdict(self)
+
+
+def inspect(config: Path, assignments: Sequence[str] = ()) -> Inspection:
+    """Read both regions of a configuration, every pixel once or twice.
+
+    Args:
+        config: the configuration, YAML.
+        assignments: "dotted.key=value" changes to it.
+
+    Raises:
+        RsadaptError: for whatever training would refuse about the files.
+    """
+    settings = build.configuration(config, assignments)
+    scheme = build.class_scheme(settings)
+    places = build.places(settings)
+    return Inspection(_region(places.source, scheme), _region(places.target, scheme))
+
+
+def _region(place: build.Place, scheme: ClassScheme) -> RegionFacts:
+    parts = [place.training] if place.validation is None else [place.training, place.validation]
+    scenes = {scene.image.path: scene for part in parts for scene in part.scenes}
+    statistics = place.training.statistics()
+    figures = zip(
+        _band_names(place.training),
+        statistics.mean,
+        statistics.std,
+        statistics.minimum,
+        statistics.maximum,
+        strict=True,
+    )
+    return RegionFacts(
+        scenes=tuple(map(_scene, scenes.values())),
+        training=_part(place.training, scheme),
+        validation=None if place.validation is None else _part(place.validation, scheme),
+        valid_share=statistics.valid_share,
+        bands=tuple(BandFacts(*figure) for figure in figures),
+    )
+
+
+def _scene(scene: Scene) -> SceneFacts:
+    image = scene.image
+    return SceneFacts(
+        path=str(image.path),
+        label=None if scene.label is None else str(scene.label.path),
+        shape=image.grid.shape,
+        crs=None if image.grid.crs is None else str(image.grid.crs),
+        pixel_size=image.grid.pixel_size,
+        ground_size=image.grid.ground_size(),
+        bands=image.count,
+        dtype=image.dtype,
+        nodata=None if image.nodata is None else f"{image.nodata:g}",
+    )
+
+
+def _part(region: Region, scheme: ClassScheme) -> PartFacts:
+    pixels = sum(scene.area.height * scene.area.width for scene in region.scenes)
+    if not region.labelled:
+        return PartFacts(pixels, None, None)
+    *counts, unlabelled = map(int, region.class_counts(scheme))
+    labelled = sum(counts)
+    shares = [count / max(labelled, 1) for count in counts]
+    return PartFacts(
+        pixels,
+        dict(zip(scheme.names, shares, strict=True)),
+        unlabelled / max(labelled + unlabelled, 1),
+    )
+
+
+def _band_names(region: Region) -> list[str]:
+    names = region.scenes[0].image.descriptions
+    return [names[band - 1] or f"band {band}" for band in region.bands]

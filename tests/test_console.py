@@ -1,0 +1,108 @@
+"""The tables say what the dictionaries say; progress is bars on a terminal and lines elsewhere."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+
+from rsadapt import console
+from rsadapt.infer.metrics import ConfusionMatrix
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    return Terminal()
+
+
+def cells(text, first):
+    """The cells of the line that starts with a name."""
+    (line,) = (line for line in text.splitlines() if line.strip().startswith(first))
+    return line.split(first, 1)[1].split()
+
+
+@pytest.fixture
+def report():
+    matrix = ConfusionMatrix(3)
+    matrix.update(np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 1, 255]))
+    return matrix.to_dict(["water [deep]", "wood", "rock"])
+
+
+def test_lines_are_few_and_end_with_the_whole(capsys):
+    with console.progress() as progress:
+        for done in range(1, 1001):
+            progress("train", done, 1000)
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert captured.out == ""
+    assert 5 <= len(lines) <= 12
+    assert lines[0] == "train: 1 of 1000"
+    assert all("/s, " in line and line.endswith(" left") for line in lines[1:])
+    assert lines[-1].startswith("train: 1000 of 1000")
+
+
+def test_rate_of_a_resumed_task_counts_from_its_first_report(capsys, monkeypatch):
+    times = iter([0.0, 0.0, 10.0, 10.0])
+    monkeypatch.setattr(console.time, "perf_counter", lambda: next(times))
+    with console.progress() as progress:
+        progress("train", 500, 1000)
+        progress("train", 600, 1000)
+    assert capsys.readouterr().err.splitlines()[-1] == "train: 600 of 1000, 10/s, 40 s left"
+
+
+def test_terminal_gets_a_bar_for_each_task(terminal, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with console.progress() as progress:
+        for task in ("one [1]", "two"):
+            progress(task, 1, 10)
+            progress(task, 10, 10)
+    assert all(text in terminal.getvalue() for text in ("one [1]", "two", "10/10"))
+
+
+def test_evaluation_shows_every_figure_and_what_was_left_out(report, capsys):
+    console.show(console.report_tables(report, "target"))
+    text = capsys.readouterr().out
+    figures, confusion = text.split("confusion matrix")
+    assert cells(figures, "water [deep]") == ["66.7", "80.0", "100.0", "66.7", "3"]
+    assert cells(figures, "wood") == ["66.7", "80.0", "66.7", "100.0", "2"]
+    assert cells(figures, "rock") == ["-", "-", "-", "-", "0"]
+    assert cells(figures, "mean or total") == ["66.7", "80.0", "5"]
+    assert "overall accuracy 80.0 %" in figures
+    words = " ".join(figures.split())
+    assert "left out of the means: rock" in words
+    assert "1 labelled pixels have no class" in words
+    assert cells(confusion, "water [deep]") == ["66.7", "33.3", "0.0"]
+    assert cells(confusion, "rock") == ["-", "-", "-"]
+
+
+def test_comparison_shows_mean_and_deviation(capsys):
+    row = {"miou": 0.5, "std": 0.02, "seeds": {0: 0.5}, "classes": {"a": 0.25, "b": None}}
+    summary = {"source-only": row | {"seconds": 75}, "adapted": row | {"std": None, "seconds": 9}}
+    console.show([console.comparison_table(summary, "Target")])
+    text = capsys.readouterr().out
+    assert " ".join(cells(text, "source-only")) == "50.0 ± 2.0 25.0 - 1 1 min 15 s"
+    assert " ".join(cells(text, "adapted")) == "50.0 25.0 - 1 9 s"
+
+
+def test_files_and_pipes_get_plain_text_that_is_never_cut(report, capsys):
+    names = [f"a class with quite a long name {number}" for number in range(19)]
+    wide = ConfusionMatrix(len(names)).to_dict(names)
+    console.show(console.report_tables(wide, "target"))
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert all(any(name in line for line in text.splitlines()) for name in names)
+
+
+def test_narrow_terminal_still_gets_a_hundred_characters(report, monkeypatch, terminal):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    console.show(console.report_tables(report, "target"))
+    assert max(map(len, terminal.getvalue().splitlines())) > 60

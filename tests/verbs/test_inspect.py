@@ -1,0 +1,90 @@
+"""An inspection holds the facts of both regions, as plain values."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import yaml
+from affine import Affine
+from rasterio.crs import CRS
+
+from rsadapt import console
+from rsadapt.errors import DataError
+from rsadapt.geo.grid import Grid
+from rsadapt.geo.writer import write_raster
+from rsadapt.verbs.inspect import inspect
+
+GRID = Grid(40, 50, Affine(10, 0, 5e5, 0, -10, 5e6), CRS.from_epsg(32633))
+MERCATOR = Grid(40, 50, Affine(10, 0, 0, 0, -10, 8399737.89), CRS.from_epsg(3857))  # 60 degrees
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A configuration; the source is a fifth nodata and half water, the target unlabelled."""
+    values = np.stack([np.full(GRID.shape, 5.0), np.tile([1.0, 3.0], (40, 25))]).astype(np.float32)
+    values[:, :8] = np.nan
+    labels = np.tile([1, 1, 2, 0], (40, 13))[:, :50].astype(np.uint8)
+    write_raster(tmp_path / "s.tif", values, GRID, nodata=math.nan, descriptions=["red", None])
+    write_raster(tmp_path / "l.tif", labels, GRID)
+    write_raster(tmp_path / "t.tif", np.ones((2, 40, 50), np.float32), MERCATOR)
+    settings = {
+        "classes": [
+            {"name": "water", "id": 1, "colour": "#0000ff"},
+            {"name": "wood", "id": 2, "colour": "#00ff00"},
+        ],
+        "ignored_ids": [0, 255],
+        "source": {"scenes": ["s.tif"], "labels": ["l.tif"], "validation": {"share": 0.2}},
+        "target": {"scenes": ["t.tif"], "validation": {"share": 0.0}},
+        "method": {"name": "source_only"},
+    }
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def test_scenes(config):
+    found = inspect(config)
+    (source,), (target,) = found.source.scenes, found.target.scenes
+    assert (source.shape, source.crs, source.pixel_size) == ((40, 50), "EPSG:32633", (10, 10))
+    assert (source.bands, source.dtype, source.nodata) == (2, "float32", "nan")
+    assert source.label == str(config.parent / "l.tif")
+    assert target.label is None
+    assert target.pixel_size == pytest.approx((10, 10))
+    assert target.ground_size == pytest.approx((5, 5), rel=0.01)  # cosine of 60 degrees
+
+
+def test_pixels_classes_and_bands(config):
+    source = inspect(config).source
+    assert (source.training.pixels, source.validation.pixels) == (1600, 400)
+    assert source.valid_share == pytest.approx(0.8)
+    assert source.training.classes == pytest.approx({"water": 2 / 3, "wood": 1 / 3})
+    assert source.training.unlabelled == pytest.approx(1 / 4)
+    red, other = source.bands
+    assert (red.name, red.mean, red.std) == ("red", 5, 0)
+    assert (other.name, other.mean, other.std) == ("band 2", 2, 1)
+    assert (other.minimum, other.maximum) == (1, 3)
+
+
+def test_target_has_classes_only_where_labels_are_configured(config):
+    target = inspect(config).target
+    assert target.validation is None
+    assert target.training.classes is None
+    write_raster(config.parent / "tl.tif", np.full((40, 50), 2, np.uint8), MERCATOR)
+    labelled = inspect(config, ["target.labels=[tl.tif]"]).target
+    assert labelled.training.classes == {"water": 0, "wood": 1}
+
+
+def test_dictionary_is_json_and_makes_tables(config, capsys):
+    values = json.loads(json.dumps(inspect(config).to_dict(), allow_nan=False))
+    console.show(console.inspection_tables(values))
+    text = capsys.readouterr().out
+    assert all(
+        word in text for word in ("s.tif", "EPSG:3857", "nan", "water", "66.7", "red / band 1")
+    )
+
+
+def test_region_without_valid_pixel_is_named(config):
+    write_raster(config.parent / "t.tif", np.zeros((2, 40, 50), np.float32), MERCATOR, nodata=0)
+    with pytest.raises(DataError, match=r"target region: .*no valid pixel"):
+        inspect(config)
