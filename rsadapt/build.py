@@ -15,7 +15,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from rsadapt import config
 from rsadapt.adapt import checkpoint
 from rsadapt.adapt.adapted_batch_norm import AdaptedBatchNorm
-from rsadapt.adapt.batch_norm import Domain, DomainStatistics
+from rsadapt.adapt.batch_norm import BatchNormPolicy, Domain, DomainStatistics
 from rsadapt.adapt.method import Method, Parts
 from rsadapt.adapt.output_space import OutputSpace
 from rsadapt.adapt.source_only import SourceOnly
@@ -153,7 +153,7 @@ def _place(name: str, region: config.RegionSettings, settings: config.Configurat
             f"expected one a scene, in the same order"
         )
     images = [Raster(file) for file in files]
-    labels = [Raster(file) for file in label_files] if label_files else None
+    labels = [Raster(file) for file in _in_order_of(files, label_files)] if label_files else None
     bands = _bands(name, images, settings.bands)
     split = region.validation
     areas = split_areas([image.grid for image in images], share=split.share, side=split.side)
@@ -181,6 +181,26 @@ def _files(patterns: Sequence[str], root: Path) -> list[Path]:
             raise MissingFileError(f"{whole}: no such file, and no file of that pattern")
         files.update(dict.fromkeys(found))
     return list(files)
+
+
+def _in_order_of(scenes: Sequence[Path], labels: Sequence[Path]) -> list[Path]:
+    """Labels in the order of their scenes: by name where names tell, else in the order given.
+
+    Names tell where each scene has one label called as itself, or as itself and more that begins
+    with neither letter nor digit, as in `s1.tif` and `s1_label.tif`.
+    """
+    found = []
+    for scene in scenes:
+        named = [
+            label
+            for label in labels
+            if label.stem.startswith(scene.stem)
+            and not label.stem.removeprefix(scene.stem)[:1].isalnum()
+        ]
+        if len(named) != 1:
+            return list(labels)
+        found += named
+    return found if len(set(found)) == len(labels) else list(labels)
 
 
 def _bands(name: str, images: Sequence[Raster], chosen: list[int] | None) -> tuple[int, ...]:
@@ -332,9 +352,15 @@ def learner(settings: config.Configuration, bands: int) -> Learner:
     )
 
 
+def batch_norm_policy(settings: config.Configuration) -> BatchNormPolicy:
+    """The policy in force: a method that never sees the target has statistics of one domain."""
+    chosen = settings.network.batch_norm
+    return "source" if chosen == "per_domain" and not method(settings).uses_target else chosen
+
+
 def _statistics(settings: config.Configuration, segmenter: DeepLab) -> DomainStatistics:
-    chosen = settings.network
-    return DomainStatistics(segmenter, chosen.batch_norm, momentum=chosen.batch_norm_momentum)
+    momentum = settings.network.batch_norm_momentum
+    return DomainStatistics(segmenter, batch_norm_policy(settings), momentum=momentum)
 
 
 def _optimiser(settings: config.Configuration, segmenter: DeepLab) -> Optimizer:

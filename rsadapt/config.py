@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rsadapt.errors import ConfigError, MissingFileError
+
+LEAST_ADVERSARIAL_TILE = 32
+"""Pixels: the stride of the discriminators."""
 
 
 class Settings(BaseModel):
@@ -42,7 +46,8 @@ class RegionSettings(Settings):
     scenes: Annotated[list[str], Field(min_length=1)]
     """Files or glob patterns, relative to `root`."""
     labels: list[str] = []
-    """Label rasters on the scenes' grids, in the scenes' order; none for an unlabelled region."""
+    """Label rasters on the scenes' grids; none for an unlabelled region. `s1.tif` is paired with
+    `s1.tif` or `s1_label.tif`; where names do not tell, labels stand in the order of the scenes."""
     validation: SplitSettings = SplitSettings()
 
 
@@ -132,7 +137,7 @@ class TrainingSettings(Settings):
     """Batches whose mean gradient makes one step."""
     tile: Annotated[int, Field(ge=8)] = 256
     """Height and width of a training window, pixels."""
-    augment: list[Literal["dihedral", "brightness", "noise"]] = ["dihedral"]
+    augment: list[Literal["dihedral"]] = ["dihedral"]
     least_valid: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of valid pixels a training window should have."""
     workers: Annotated[int, Field(ge=0)] = 2
@@ -156,7 +161,7 @@ class DeviceSettings(Settings):
     """Where and how precisely to compute, as Lightning Fabric names it."""
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["64-true", "32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
 
 class Configuration(Settings):
@@ -193,6 +198,11 @@ class Configuration(Settings):
                     f"method.{field} has {len(weights)} weights and network.levels is "
                     f"{self.network.levels}; give one weight a level, main level last"
                 )
+        if self.method.name == "output_space" and self.training.tile < LEAST_ADVERSARIAL_TILE:
+            raise ValueError(
+                f"training.tile is {self.training.tile}; the discriminators of output_space need "
+                f"{LEAST_ADVERSARIAL_TILE} or more"
+            )
         if self.method.name == "adapted_batch_norm" and self.network.batch_norm != "per_domain":
             raise ValueError("method adapted_batch_norm needs network.batch_norm: per_domain")
         if self.prediction.overlap >= self.prediction.tile:
@@ -201,6 +211,17 @@ class Configuration(Settings):
         if horizon is not None and horizon < self.training.steps:
             raise ValueError("training.horizon must be at least training.steps")
         return self
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-4 as the number that YAML 1.2 says it is; PyYAML's 1.1 takes it for text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
 
 
 def recipe(name: str) -> Path:
@@ -233,7 +254,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a readable text file ({error})") from error
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
@@ -254,7 +275,7 @@ def assign(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
         if not equals or not key:
             raise ConfigError(f"'{assignment}': expected key=value, such as training.steps=500")
         try:
-            value = yaml.safe_load(text)
+            value = yaml.load(text, _Loader)
         except yaml.YAMLError as error:
             raise ConfigError(f"'{assignment}': the value is not valid YAML") from error
         *groups, leaf = key.split(".")

@@ -63,15 +63,22 @@ class RunFolder:
         if self.path.exists():
             raise OutputExistsError(f"{self.path}: exists and is no empty folder; choose another")
 
-    def check_run(self) -> None:
-        """Make sure that the folder holds a run.
+    def check_run(self, configuration: str) -> None:
+        """Make sure that the folder holds a run of a configuration.
 
         Raises:
-            MissingFileError: where it does not.
+            MissingFileError: where it holds none.
+            OutputExistsError: where it holds one of another configuration.
         """
         if not self.configuration.is_file():
             raise MissingFileError(
                 f"{self.path}: no run here (there is no {self.configuration.name})"
+            )
+
+        if self.configuration.read_text(encoding="utf-8") != configuration:
+            raise OutputExistsError(
+                f"{self.path}: holds a run of another configuration ({self.configuration.name}); "
+                f"go on with that one, or choose another folder"
             )
 
     def create(self, configuration: str, record: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rsadapt import config
-from rsadapt.errors import OutputExistsError
 from rsadapt.run import RunFolder
 from rsadapt.training import Progress, train_run
 
@@ -82,10 +81,7 @@ def standard_rows(values: Values, *, first: Values = FROM_SCRATCH) -> dict[str, 
         these the first parts, which are not reported.
     """
     method = values["method"]
-    supervised: Values = {
-        "method": {"name": "source_only", "segmentation": method["segmentation"]},
-        "network.batch_norm": "source",
-    }
+    supervised: Values = {"method": {"name": "source_only", "segmentation": method["segmentation"]}}
     on_target = supervised | {"source": values["target"]}
     adapted: Values = {
         "method": {"name": "adapted_batch_norm"},
@@ -192,10 +188,8 @@ def _apply(values: Values, changes: Values) -> Values:
 def _run(name: str, settings: config.Configuration, out: Path, progress: Progress | None) -> Result:
     run = RunFolder(out)
     begun = run.configuration.exists()
-    if begun and run.configuration.read_text(encoding="utf-8") != config.dump(settings):
-        raise OutputExistsError(
-            f"{out}: holds a run of another configuration; choose another folder for the study"
-        )
+    if begun:
+        run.check_run(config.dump(settings))
     validation = run.validation(settings.training.steps) if begun else None
     if validation is None:
 

@@ -21,6 +21,9 @@ from rsadapt.infer.evaluate import evaluate_samples
 from rsadapt.run import RunFolder, environment
 from rsadapt.sample import Batch
 
+LEAST_VALIDATION = 16
+"""Pixels of a validation part's side: a network needs some cells to look at."""
+
 Progress = Callable[[str, int, int], None]
 """Called with a task's name, the units done and the units in all."""
 
@@ -143,7 +146,7 @@ def train_run(
     """
     run = RunFolder(out)
     if resume:
-        run.check_run()
+        run.check_run(config.dump(settings))
     else:
         run.check_free()
     session = _prepare(settings)
@@ -204,6 +207,14 @@ def _prepare(settings: config.Configuration) -> _Session:
 def _check_labels(settings: config.Configuration, places: build.Places) -> None:
     """Read every label once: unknown ids and damaged files show before anything is written."""
     scheme = build.class_scheme(settings)
+    for region in places.scored().values():
+        for scene in region.scenes:
+            if min(scene.area.height, scene.area.width) < LEAST_VALIDATION:
+                raise DataError(
+                    f"{scene.image.path}: the validation part is {scene.area.height} x "
+                    f"{scene.area.width} pixels, too narrow to be predicted; give it at least "
+                    f"{LEAST_VALIDATION} with a greater 'validation.share', or 0 for none"
+                )
     for region in places.labelled_regions():
         counts = region.class_counts(scheme)
         if not counts[:-1].any():
@@ -222,7 +233,7 @@ def _record(settings: config.Configuration, places: build.Places) -> dict[str, A
         "classes": len(settings.classes),
         "initial_weights": settings.init_from
         or ("ImageNet (torchvision)" if settings.network.pretrained else "random"),
-        "batch_norm": settings.network.batch_norm,
+        "batch_norm": build.batch_norm_policy(settings),
         "evaluation": f"windows of {settings.prediction.tile} pixels at the scene's own resolution",
         "target_split": f"trained without labels on all but the {split.side} {split.share:.0%}",
         **environment(),

@@ -50,6 +50,7 @@ def load(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingFileError(f"{path}: no checkpoint here; name a run folder or a weight file")
     try:
+        _check_sums(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
@@ -63,6 +64,20 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: expected named tensors, found a {type(state).__name__}")
     return state
+
+
+def _check_sums(path: Path) -> None:
+    """Read a file's checksums, which torch.load does not; files of PyTorch 1.5 and older have none.
+
+    Raises:
+        BadZipFile: for contents that were changed.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
 
 
 def _first_line(error: Exception) -> str:

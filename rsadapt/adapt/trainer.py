@@ -108,12 +108,12 @@ def train(
                 log(done, {name: float(loss) for name, loss in losses.items()})
             if last or _due(done, schedule.save_every) or caught:
                 save(done)
+            if not last and _due(done, schedule.validate_every):
+                validate(done)
             if caught:
                 raise InterruptedTrainingError(
                     f"stopped at step {done} of {schedule.steps}; the state is saved"
                 )
-            if not last and _due(done, schedule.validate_every):
-                validate(done)
 
 
 def _step(

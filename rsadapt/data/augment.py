@@ -12,15 +12,13 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks
 
 import albumentations
 
-Augmentation = Literal["dihedral", "brightness", "noise"]
+Augmentation = Literal["dihedral"]
 
 
 class Augmenter:
     """A pipeline of named augmentations whose result depends on its input and a seed only.
 
-    * "dihedral": one of the eight flips and quarter turns of a square tile;
-    * "brightness": a gain and an offset of every band together, standard deviation units;
-    * "noise": Gaussian noise of every band.
+    * "dihedral": one of the eight flips and quarter turns of a square.
 
     Invalid pixels stay 0 and turn with the image.
 
@@ -29,14 +27,8 @@ class Augmenter:
     """
 
     def __init__(self, names: list[Augmentation]) -> None:
-        steps = {
-            "dihedral": lambda: albumentations.D4(p=1),
-            "brightness": lambda: albumentations.RandomBrightnessContrast(
-                brightness_limit=0.2, contrast_limit=0.2, brightness_by_max=False, p=0.8
-            ),
-            "noise": lambda: albumentations.GaussNoise(std_range=(0.02, 0.1), p=0.5),
-        }
-        self.pipeline = albumentations.Compose([steps[name]() for name in names])
+        steps = {"dihedral": albumentations.D4}
+        self.pipeline = albumentations.Compose([steps[name](p=1) for name in names])
 
     def __call__(
         self,

@@ -250,7 +250,7 @@ def _tile(places: build.Places) -> int:
     for place in (places.source, places.target):
         room.append(max(min(s.area.height, s.area.width) for s in place.training.scenes))
     side = min(*room, MAX_TILE)
-    return side // TILE_STEP * TILE_STEP or side
+    return max(TILE_STEP, side // TILE_STEP * TILE_STEP)
 
 
 def _parts(places: build.Places) -> list[Region]:
@@ -316,7 +316,7 @@ training:
   steps: 20000
   batch_size: 4 # windows of each region in a step
   tile: {tile} # pixels of a window's side; the smallest scene and a training part must hold it
-  augment: [dihedral] # flips and quarter turns; also brightness, noise
+  augment: [dihedral] # flips and quarter turns
 
 prediction:
   tile: 512

@@ -93,7 +93,7 @@ def test_colours_differ():
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "tile"), [(64, 96, 64), (600, 1000, 256), (100, 100, 64), (20, 60, 20)]
+    ("height", "width", "tile"), [(64, 96, 64), (600, 1000, 256), (100, 100, 64), (20, 60, 32)]
 )
 def test_window_fits_the_smallest_scene_and_its_training_part(files, height, width, tile):
     write_scene(files / "b" / "1.tif", grid(height, width))

@@ -1,0 +1,120 @@
+"""Checkpoints: whole or not at all, and never code."""
+
+import os
+import pickle
+
+import pytest
+import torch
+
+from rsadapt.adapt.checkpoint import load, save
+from rsadapt.errors import CheckpointError, MissingFileError
+
+STATE = {
+    "step": 3,
+    "facts": "{}",
+    "network": {"weight": torch.arange(600.0).reshape(20, 30)},
+    "optimisers": {"network": {"state": {}, "param_groups": [{"betas": (0.9, 0.99)}]}},
+    "random": torch.arange(9, dtype=torch.uint8),
+}
+
+
+class Canary:
+    """An object that makes a folder when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "checkpoint.pt"
+
+
+def test_state_reads_back_the_same(path):
+    save(path, STATE)
+    found = load(path)
+    for name in ("step", "facts", "optimisers"):
+        assert found[name] == STATE[name]
+    assert torch.equal(found["network"]["weight"], STATE["network"]["weight"])
+    assert torch.equal(found["random"], STATE["random"])
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_writing_that_fails_leaves_the_old_state(path, monkeypatch):
+    save(path, STATE)
+    before = path.read_bytes()
+
+    def full(state, file):
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(path, {"step": 4})
+    assert path.read_bytes() == before
+    assert load(path)["step"] == 3
+
+
+@pytest.mark.parametrize(
+    "write", [torch.save, lambda o, path: path.write_bytes(pickle.dumps(o, 2))]
+)
+def test_code_is_refused_and_not_run(path, tmp_path, write):
+    canary = tmp_path / "canary"
+    write({"network": {}, "extra": Canary(canary)}, path)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt: .*could run code"):
+        load(path)
+    assert not canary.exists()
+    torch.load(path, weights_only=False) if write is torch.save else pickle.loads(path.read_bytes())
+    assert canary.exists()  # it would have
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2, 100, 0.3, 0.9, 0.999])
+def test_file_cut_short_is_named(path, kept):
+    save(path, STATE)
+    data = path.read_bytes()
+    path.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt: "):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x80\x02",
+        b"]}q",
+        b"hello, this is a text file\n" * 9,
+        b"X\x01",
+        b"h\x53.",
+        b"s+=",
+        b"\x00" * 500,
+    ],
+)
+def test_file_that_is_no_checkpoint_is_named(path, data):
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt: "):
+        load(path)
+
+
+def test_damage_inside_is_noticed(path):
+    save(path, STATE)
+    data = bytearray(path.read_bytes())
+    place = data.index(torch.tensor([300.0, 301.0]).numpy().tobytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt: damaged"):
+        load(path)
+
+
+def test_bare_tensor_is_no_state(path):
+    torch.save(torch.zeros(2), path)
+    with pytest.raises(CheckpointError, match="expected named tensors, found a Tensor"):
+        load(path)
+
+
+def test_missing_file(path):
+    with pytest.raises(MissingFileError, match="no checkpoint here"):
+        load(path)

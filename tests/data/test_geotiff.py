@@ -1,0 +1,275 @@
+"""Windows of GeoTIFF scenes."""
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rsadapt.classes import IGNORE_INDEX, ClassScheme
+from rsadapt.data.augment import Augmenter
+from rsadapt.data.geotiff import GridWindows, RandomWindows, Region, Scene, open_scenes
+from rsadapt.errors import DataError
+from rsadapt.geo.grid import Grid, Window
+from rsadapt.geo.normalise import Normaliser
+from rsadapt.geo.raster import Raster
+from rsadapt.geo.writer import write_raster
+
+SHAPE = (50, 70)
+SCHEME = ClassScheme(("a", "b"), ((1,), (2,)), ((0, 0, 0), (9, 9, 9)), ignored=(0,))
+AS_IT_IS = Normaliser((0.0, 0.0), (1.0, 1.0))
+
+
+def grid(shape=SHAPE, left=0):
+    return Grid(*shape, Affine(2, 0, left, 0, -2, 0), rasterio.CRS.from_epsg(32632))
+
+
+def places(shape=SHAPE):
+    """Every pixel's number, from 1 on."""
+    return np.arange(1, 1 + shape[0] * shape[1]).reshape(shape)
+
+
+def make_scene(folder, name="scene", *, shape=SHAPE, area=None, invalid=None):
+    """A scene of two bands that say where a pixel is; its labels are 1 and 2, and 0 now and then.
+
+    Without other wishes, the first quarter of its columns is invalid.
+    """
+    number = places(shape)
+    gone = np.indices(shape)[1] < shape[1] // 4 if invalid is None else invalid
+    image = np.where(gone, 0, [number, 2 * number]).astype(np.int32)
+    label = np.where(number % 7 == 0, 0, 1 + number % 2).astype(np.uint8)
+    write_raster(folder / f"{name}.tif", image, grid(shape), nodata=0)
+    write_raster(folder / f"{name}_label.tif", label, grid(shape))
+    return Scene(
+        Raster(folder / f"{name}.tif"),
+        Raster(folder / f"{name}_label.tif"),
+        area or Window(0, 0, *shape),
+    )
+
+
+def region(*scenes):
+    return Region("source", scenes, (1, 2))
+
+
+def random_windows(*scenes, size=16, seed=3, scheme=SCHEME, **options):
+    return RandomWindows(
+        region(*scenes), size=size, seed=seed, normalise=AS_IT_IS, scheme=scheme, **options
+    )
+
+
+def assert_same(one, two):
+    assert (one.name, one.grid) == (two.name, two.grid)
+    assert torch.equal(one.image, two.image)
+    assert torch.equal(one.valid, two.valid)
+    assert torch.equal(one.label, two.label)
+
+
+def window_of(sample):
+    """The window that a sample's grid says it is."""
+    t = sample.grid.transform
+    return Window(round(-t.f / 2), round(t.c / 2), *sample.grid.shape)
+
+
+def test_sample_is_a_pure_function_of_seed_and_number(tmp_path):
+    scene = make_scene(tmp_path)
+    augment = Augmenter(["dihedral"])
+    forth = random_windows(scene, augment=augment)
+    back = random_windows(scene, augment=Augmenter(["dihedral"]))
+    samples = [forth[number] for number in range(6)]
+    for number in reversed(range(6)):
+        assert_same(back[number], samples[number])
+    assert len({sample.name for sample in samples}) > 1
+    others = [random_windows(scene, seed=4)[number] for number in range(6)]
+    assert [sample.name for sample in others] != [sample.name for sample in samples]
+
+
+def test_sample_is_what_its_grid_says(tmp_path):
+    windows = random_windows(make_scene(tmp_path))
+    for number in range(20):
+        sample = windows[number]
+        rows, cols = window_of(sample).slices
+        there = torch.from_numpy(places()[rows, cols])
+        valid = torch.from_numpy(np.indices(SHAPE)[1][rows, cols] >= SHAPE[1] // 4)
+        assert torch.equal(sample.valid, valid)
+        assert torch.equal(sample.image, torch.stack([there, 2 * there]).float() * valid)
+        label = torch.where(there % 7 == 0, IGNORE_INDEX, there % 2)
+        assert torch.equal(sample.label, label.where(valid, IGNORE_INDEX))
+        assert (sample.image.dtype, sample.label.dtype) == (torch.float32, torch.int64)
+
+
+def test_windows_lie_in_the_area_and_reach_all_of_it(tmp_path):
+    area = Window(9, 30, 31, 27)
+    windows = random_windows(make_scene(tmp_path, area=area))
+    seen = np.zeros(SHAPE, bool)
+    for number in range(300):
+        window = window_of(windows[number])
+        assert area.contains(window)
+        assert (window.height, window.width) == (16, 16)
+        seen[window.slices] = True
+    assert seen[area.slices].mean() > 0.95
+
+
+def test_scenes_are_drawn_in_proportion_to_their_pixels(tmp_path):
+    valid = np.zeros(SHAPE, bool)
+    small = make_scene(tmp_path, "small", area=Window(0, 0, 20, 20), invalid=valid)
+    large = make_scene(tmp_path, "large", area=Window(0, 0, 40, 60), invalid=valid)
+    windows = random_windows(small, large)
+    names = [windows[number].name.split(".")[0] for number in range(300)]
+    assert names.count("small") / 300 == pytest.approx(400 / 2800, abs=0.06)
+
+
+@pytest.mark.parametrize("least", [0.25, 0.9])
+def test_windows_have_enough_valid_pixels(tmp_path, least):
+    windows = random_windows(make_scene(tmp_path), least_valid=least)
+    assert min(windows[number].valid.float().mean() for number in range(60)) >= least
+
+
+def test_where_no_window_has_enough_the_best_is_taken(tmp_path):
+    invalid = np.ones(SHAPE, bool)
+    invalid[20:30, 20:30] = False
+    windows = random_windows(make_scene(tmp_path, invalid=invalid), least_valid=1)
+    assert min(windows[number].valid.sum() for number in range(10)) >= 50
+
+
+def test_any_window_will_do_as_long_as_it_has_a_valid_pixel(tmp_path):
+    invalid = np.ones(SHAPE, bool)
+    invalid[20:30, 20:30] = False
+    windows = random_windows(make_scene(tmp_path, invalid=invalid), least_valid=0)
+    assert min(windows[number].valid.sum() for number in range(20)) >= 1
+
+
+def test_scene_without_a_valid_pixel(tmp_path):
+    windows = random_windows(make_scene(tmp_path, invalid=np.ones(SHAPE, bool)))
+    with pytest.raises(DataError, match="source region: 32 windows of 16 x 16 met no valid pixel"):
+        windows[0]
+
+
+def test_without_a_class_table_labels_are_never_opened(tmp_path):
+    scene = make_scene(tmp_path)
+    (tmp_path / "scene_label.tif").unlink()
+    blind = random_windows(scene, scheme=None, augment=Augmenter(["dihedral"]))
+    assert all(blind[number].label is None for number in range(5))
+    with pytest.raises(FileNotFoundError, match=r"scene_label\.tif"):
+        random_windows(scene)[0]
+
+
+def test_labels_do_not_change_which_windows_are_drawn(tmp_path):
+    scene = make_scene(tmp_path)
+    augment = Augmenter(["dihedral"])
+    seeing, blind = (random_windows(scene, scheme=s, augment=augment) for s in (SCHEME, None))
+    for number in range(5):
+        assert torch.equal(seeing[number].image, blind[number].image)
+
+
+def test_scene_smaller_than_a_window(tmp_path):
+    small = make_scene(tmp_path, "small", shape=(50, 15))
+    with pytest.raises(DataError, match=r"small\.tif: the scene has 50 x 15 .*16 x 16; choose"):
+        random_windows(make_scene(tmp_path), small)
+
+
+def test_areas_smaller_than_a_window(tmp_path):
+    narrow = make_scene(tmp_path, area=Window(0, 0, 50, 15))
+    with pytest.raises(DataError, match=r"no training area \(50 x 15 pixels\) .* share"):
+        random_windows(narrow)
+    wide = make_scene(tmp_path, "wide")
+    windows = random_windows(narrow, wide)
+    assert {windows[number].name.split(".")[0] for number in range(20)} == {"wide"}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    valid = np.zeros((40, 30), bool)
+    return [make_scene(folder, name, shape=(40, 30), invalid=valid) for name in ("one", "two")]
+
+
+@settings(max_examples=40)
+@given(st.integers(7, 50), st.data())
+def test_grid_windows_count_every_pixel_of_the_area_once(scenes, size, data):
+    areas = []
+    for _ in scenes:
+        row, col = data.draw(st.integers(0, 39)), data.draw(st.integers(0, 29))
+        height, width = data.draw(st.integers(1, 40 - row)), data.draw(st.integers(1, 30 - col))
+        areas.append(Window(row, col, height, width))
+    parts = [Scene(s.image, s.label, area) for s, area in zip(scenes, areas, strict=True)]
+    every = ClassScheme(("all",), ((0, 1, 2),), ((0, 0, 0),))
+    windows = GridWindows(region(*parts), size=size, normalise=AS_IT_IS, scheme=every)
+    counted = {f"{name}.tif": np.zeros((40, 30), int) for name in ("one", "two")}
+    samples = list(windows)
+    assert len(samples) == len(windows)
+    for sample in samples:
+        window = window_of(sample)
+        counted[sample.name.split()[0]][window.slices] += sample.label.numpy() == 0
+        np.testing.assert_array_equal(sample.image[0], places((40, 30))[window.slices])
+    for found, area in zip(counted.values(), areas, strict=True):
+        expected = np.zeros((40, 30), int)
+        expected[area.slices] = 1
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_grid_windows_leave_out_invalid_and_unlabelled_pixels(tmp_path):
+    windows = GridWindows(region(make_scene(tmp_path)), size=32, normalise=AS_IT_IS, scheme=SCHEME)
+    labels = [sample.label for sample in windows]
+    valid = np.indices(SHAPE)[1] >= SHAPE[1] // 4
+    number = places()[valid]
+    for index in (0, 1):
+        expected = np.count_nonzero((number % 7 != 0) & (number % 2 == index))
+        assert sum((label == index).sum() for label in labels) == expected
+
+
+def test_statistics_leave_out_nodata_and_what_lies_outside_the_area(tmp_path):
+    area = Window(5, 10, 40, 50)
+    found = region(make_scene(tmp_path, area=area)).statistics()
+    inside = places()[area.slices][:, SHAPE[1] // 4 - 10 :]
+    assert found.mean == pytest.approx((inside.mean(), 2 * inside.mean()))
+    assert found.std == pytest.approx((inside.std(), 2 * inside.std()))
+    assert (found.minimum, found.maximum) == (
+        (inside.min(), 2 * inside.min()),
+        (inside.max(), 2 * inside.max()),
+    )
+    assert (found.valid, found.total) == (inside.size, 2000)
+
+
+def test_statistics_of_a_region_without_data_name_it(tmp_path):
+    empty = region(make_scene(tmp_path, invalid=np.ones(SHAPE, bool)))
+    with pytest.raises(DataError, match=r"source region: .*no valid pixel"):
+        empty.statistics()
+
+
+def test_classes_are_counted_at_valid_pixels(tmp_path):
+    found = region(make_scene(tmp_path), make_scene(tmp_path, "other")).class_counts(SCHEME)
+    number = places()[:, SHAPE[1] // 4 :]
+    kinds = np.where(number % 7 == 0, 2, number % 2)
+    np.testing.assert_array_equal(found, 2 * np.bincount(kinds.ravel()))
+
+
+def test_unknown_ids_name_the_label_file(tmp_path):
+    scheme = ClassScheme(("a",), ((1,),), ((0, 0, 0),), ignored=(0,))
+    with pytest.raises(DataError, match=r"scene_label\.tif: .*2 \("):
+        region(make_scene(tmp_path)).class_counts(scheme)
+
+
+def test_scene_without_labels(tmp_path):
+    scene = make_scene(tmp_path)
+    bare = Scene(scene.image, None, scene.area)
+    assert not region(scene, bare).labelled
+    with pytest.raises(DataError, match=r"scene\.tif: this scene has no labels"):
+        bare.read_label(Window(0, 0, 2, 2), SCHEME)
+
+
+def test_scenes_without_an_area_are_left_out(tmp_path):
+    one, two = make_scene(tmp_path, "one"), make_scene(tmp_path, "two")
+    images, labels = [one.image, two.image], [one.label, two.label]
+    assert open_scenes(images, labels, [None, two.area]) == (two,)
+    assert open_scenes(images, None, [one.area, None]) == (Scene(one.image, None, one.area),)
+
+
+def test_labels_on_another_grid(tmp_path):
+    scene = make_scene(tmp_path)
+    write_raster(tmp_path / "moved.tif", np.ones(SHAPE, np.uint8), grid(left=2))
+    with pytest.raises(
+        DataError, match=r"moved\.tif: the labels' grid .* not that of .*scene\.tif"
+    ):
+        open_scenes([scene.image], [Raster(tmp_path / "moved.tif")], [scene.area])

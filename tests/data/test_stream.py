@@ -1,0 +1,94 @@
+"""Streams: endless, shared between ranks, and taken up where they were left."""
+
+from itertools import islice
+
+import pytest
+import torch
+
+from rsadapt.data.stream import in_order, stream
+from rsadapt.errors import DataError
+from rsadapt.sample import Sample
+
+
+class Numbers:
+    """Sample g is an image of g."""
+
+    def __getitem__(self, number):
+        image = torch.full((1, 2, 2), number, dtype=torch.float64)
+        return Sample(image, torch.ones(2, 2, dtype=torch.bool))
+
+
+def numbers(count, **options):
+    """The samples of a stream's first batches."""
+    batches = islice(stream(Numbers(), **options), count)
+    return [batch.image[:, 0, 0, 0].tolist() for batch in batches]
+
+
+def test_batches_hold_the_samples_in_order():
+    assert numbers(3, batch_size=4) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+@pytest.mark.parametrize("start", [0, 1, 7, 10**9])
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_starting_at_a_position_is_skipping_to_it(start, ranks):
+    for rank in range(ranks):
+        options = {"batch_size": 2, "rank": rank, "ranks": ranks}
+        first = 2 * (start * ranks + rank)
+        assert numbers(2, start=start, **options) == [
+            [first, first + 1],
+            [first + 2 * ranks, first + 2 * ranks + 1],
+        ]
+        if start < 10:
+            assert numbers(start + 2, **options)[start:] == numbers(2, start=start, **options)
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_share_the_samples_of_one(ranks):
+    shares = [numbers(4, batch_size=2, rank=rank, ranks=ranks) for rank in range(ranks)]
+    together = [sample for turn in zip(*shares, strict=True) for batch in turn for sample in batch]
+    assert together == list(range(8 * ranks))
+
+
+def test_workers_read_the_same():
+    options = {"batch_size": 3, "start": 2}
+    assert numbers(5, workers=2, **options) == numbers(5, **options)
+
+
+class Damaged(Numbers):
+    """Sample 3 cannot be read."""
+
+    def __getitem__(self, number):
+        if number == 3:
+            raise DataError("scene.tif: cut short")
+        return super().__getitem__(number)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damage_is_told_in_its_own_words_when_its_batch_is_due(workers):
+    batches = stream(Damaged(), batch_size=2, workers=workers)
+    assert next(batches).image.flatten()[0] == 0
+    with pytest.raises(DataError, match=r"^scene\.tif: cut short$"):
+        next(batches)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_in_order_gives_every_sample_once(size):
+    shapes = [(2, 2), (2, 2), (2, 2), (2, 3), (2, 2), (3, 2), (3, 2)]
+    samples = [
+        Sample(torch.full((1, *shape), float(n)), torch.ones(shape, dtype=torch.bool))
+        for n, shape in enumerate(shapes)
+    ]
+    batches = list(in_order(samples, size))
+    assert [value for batch in batches for value in batch.image[:, 0, 0, 0].tolist()] == [
+        float(n) for n in range(7)
+    ]
+    assert all(len(batch.image) <= size for batch in batches)
+    assert [tuple(batch.image.shape[2:]) for batch in batches] == [
+        shape
+        for shape, run in [((2, 2), 3), ((2, 3), 1), ((2, 2), 1), ((3, 2), 2)]
+        for _ in range(-(-run // size))
+    ]
+
+
+def test_nothing_in_order_is_nothing():
+    assert list(in_order([], 4)) == []

@@ -1,0 +1,129 @@
+"""DeepLab: levels, and logits that lie where their cells do."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+from rsadapt.errors import ShapeError
+from rsadapt.nets.deeplab import AtrousPyramid, DeepLab
+from rsadapt.nets.small import SmallEncoder
+
+
+class Sampler(nn.Module):
+    """An encoder that keeps the pixel under each cell."""
+
+    channels = (1,)
+    stride = 8
+
+    def forward(self, image):
+        return [image[..., :: self.stride, :: self.stride]]
+
+
+def deeplab(*, bands=3, classes=2, levels=2, rates=(1,), upsampling="cells", width=4):
+    encoder = SmallEncoder(bands=bands, width=width)
+    return DeepLab(
+        encoder, bands=bands, classes=classes, levels=levels, rates=rates, upsampling=upsampling
+    )
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4, 7])
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_one_map_of_logits_a_level(bands, levels):
+    logits = deeplab(bands=bands, levels=levels, classes=5)(torch.rand(2, bands, 33, 50))
+    assert [tuple(level.shape) for level in logits] == [(2, 5, 9, 13)] * levels
+
+
+def test_main_level_is_last_and_sits_on_the_last_stage():
+    net = deeplab(levels=2).eval()
+    image = torch.rand(1, 3, 32, 32)
+    main = net(image)[-1]
+    torch.testing.assert_close(main, net.classifiers[-1](net.encoder(image)[-1]))
+
+
+def test_classifier_sums_all_its_branches():
+    head = AtrousPyramid(3, 2, rates=(1, 2, 5))
+    features = torch.rand(1, 3, 11, 12)
+    expected = sum(
+        functional.conv2d(features, b.weight, b.bias, padding=rate, dilation=rate)
+        for b, rate in zip(head.branches, (1, 2, 5), strict=True)
+    )
+    torch.testing.assert_close(head(features), expected)
+
+
+@given(st.integers(2, 6), st.integers(2, 6), st.integers(0, 3), st.integers(0, 3))
+def test_cells_appear_at_their_pixels(rows, cols, less_height, less_width):
+    net = deeplab()
+    cells = torch.rand(1, 2, rows, cols, dtype=torch.float64)
+    full = net.upsample(cells, (4 * rows - less_height, 4 * cols - less_width))
+    assert full.shape == (1, 2, 4 * rows - less_height, 4 * cols - less_width)
+    torch.testing.assert_close(full[..., ::4, ::4], cells, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [33, 40, 50, 64, 81])
+@pytest.mark.parametrize("edge", [9.3, 20.5, 25.0])
+def test_edge_stays_within_a_pixel_whatever_the_tile(size, edge):
+    """Cells that measure how far east of an edge they lie change sign at the edge."""
+    net = DeepLab(Sampler(), bands=1, classes=1, levels=1)
+    east = (torch.arange(size, dtype=torch.float64) - edge).expand(1, 1, size, size)
+    full = net.upsample(net.encoder(east)[0], (size, size))[0, 0]
+    found = (full < 0).sum(1).double()
+    assert (found - edge).abs().max() <= 1
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 49)])
+def test_corners_are_the_published_upsampling(size):
+    cells = torch.rand(2, 3, 5, 7)
+    published = functional.interpolate(cells, size, mode="bilinear", align_corners=True)
+    assert torch.equal(deeplab(upsampling="corners").upsample(cells, size), published)
+
+
+def test_shifted_crop_gives_the_shifted_logits():
+    """Pixels further from the crop's border than the network sees cannot tell the crop apart."""
+    net = deeplab(levels=2).double().eval()
+    seen = 64
+    image = torch.rand(1, 3, 184, 184, dtype=torch.float64)
+    whole = [net.upsample(level, (184, 184)) for level in net(image)]
+    for row, col in ((0, 0), (8, 20), (24, 4)):
+        crop = image[..., row : row + 160, col : col + 152]
+        parts = [net.upsample(level, (160, 152)) for level in net(crop)]
+        for full, part in zip(whole, parts, strict=True):
+            there = full[..., row + seen : row + 160 - seen, col + seen : col + 152 - seen]
+            inner = part[..., seen:-seen, seen:-seen]
+            torch.testing.assert_close(inner, there, rtol=1e-9, atol=1e-12)
+            assert inner.std() > 0
+
+
+def test_heads_start_small_and_are_told_from_the_encoder():
+    net = deeplab(classes=8, width=32, rates=(6, 12))
+    heads = {id(parameter) for parameter in net.head_parameters()}
+    encoder = {id(parameter) for parameter in net.encoder.parameters()}
+    assert heads | encoder == {id(parameter) for parameter in net.parameters()}
+    assert not heads & encoder
+    branch = net.classifiers[0].branches[1]
+    assert branch.weight.std().item() == pytest.approx(0.01, rel=0.05)
+    assert not branch.bias.any()
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 32, 32), (3, 32, 32)])
+def test_other_bands_are_refused(shape):
+    with pytest.raises(ShapeError, match=r"\[samples, 3 bands, height, width\], found \["):
+        deeplab()(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("size", [(4, 32), (32, 4)])
+def test_images_too_small_name_a_tile_that_works(size):
+    net = deeplab()
+    with pytest.raises(ShapeError, match=r"at least 5 x 5 .*found .* use tiles of 8 or more"):
+        net(torch.zeros(1, 3, *size))
+    assert net(torch.zeros(1, 3, 8, 8))[-1].shape[-2:] == (2, 2)
+
+
+@pytest.mark.parametrize(("attribute", "value"), [("channels", [1]), ("stride", 8.0)])
+def test_encoders_that_do_not_describe_themselves(attribute, value):
+    encoder = Sampler()
+    setattr(encoder, attribute, value)
+    with pytest.raises(TypeError, match=f"encoder's {attribute} must be"):
+        DeepLab(encoder, bands=1, classes=1, levels=1)

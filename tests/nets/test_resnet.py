@@ -1,0 +1,86 @@
+"""Dilated ResNets; no test downloads weights."""
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from rsadapt.nets.resnet import ResNetEncoder
+
+EVERY = pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101"])
+
+
+@EVERY
+@pytest.mark.parametrize("bands", [3, 5])
+def test_stages_have_the_promised_channels_and_stride(name, bands):
+    with torch.device("meta"):
+        encoder = ResNetEncoder(name, bands=bands)
+        features = encoder(torch.zeros(2, bands, 65, 100))
+    sizes = [(17, 25), (9, 13), (9, 13), (9, 13)]
+    assert [tuple(stage.shape) for stage in features] == [
+        (2, channels, *size) for channels, size in zip(encoder.channels, sizes, strict=True)
+    ]
+    wide = 64 if name in ("resnet18", "resnet34") else 256
+    assert encoder.channels == (wide, 2 * wide, 4 * wide, 8 * wide)
+
+
+@EVERY
+def test_last_stages_are_dilated_and_not_reduced(name):
+    with torch.device("meta"):
+        encoder = ResNetEncoder(name)
+    for stage, dilation, strides in zip(
+        encoder.stages, (1, 1, 2, 4), ({1}, {1, 2}, {1}, {1}), strict=True
+    ):
+        layers = [layer for layer in stage.modules() if isinstance(layer, nn.Conv2d)]
+        assert {layer.stride[0] for layer in layers} == strides
+        wide = [layer for layer in layers if layer.kernel_size == (3, 3)]
+        assert {(layer.dilation[0], layer.padding[0]) for layer in wide} == {(dilation, dilation)}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_cells_lie_at_multiples_of_the_stride(name):
+    """Under mirrored kernels, mirroring pixels 0..4 strides mirrors cells 0..4 exactly."""
+    encoder = ResNetEncoder(name).double().eval()
+    for layer in encoder.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.data = (layer.weight.data + layer.weight.data.flip(2, 3)) / 2
+    size = 4 * encoder.stride + 1
+    image = torch.rand(1, 3, size, size, dtype=torch.float64)
+    for plain, turned in zip(encoder(image), encoder(image.flip(2, 3)), strict=True):
+        torch.testing.assert_close(turned, plain.flip(2, 3), rtol=1e-9, atol=1e-12)
+
+
+@pytest.fixture
+def weight_file(tmp_path, monkeypatch):
+    """A file of weights in the place of torchvision's, by whatever name it is asked for."""
+    path = tmp_path / "resnet18.pth"
+    torch.save(torchvision.models.resnet18().state_dict(), path)
+    get_model = torchvision.models.get_model
+
+    def from_file(name, *, weights):
+        net = get_model(name)
+        assert weights == "DEFAULT"
+        net.load_state_dict(torch.load(path, weights_only=True))
+        return net
+
+    monkeypatch.setattr(torchvision.models, "get_model", from_file)
+    return path
+
+
+def test_pretrained_weights_arrive_unchanged(weight_file):
+    published = torch.load(weight_file, weights_only=True)
+    encoder = ResNetEncoder("resnet18", pretrained=True)
+    assert torch.equal(encoder.stem[0].weight, published["conv1.weight"])
+    assert torch.equal(encoder.stem[1].running_var, published["bn1.running_var"])
+    assert torch.equal(encoder.stages[3][1].conv2.weight, published["layer4.1.conv2.weight"])
+
+
+@pytest.mark.parametrize("bands", [1, 2, 4, 6, 7])
+def test_first_layer_repeats_red_green_and_blue_and_keeps_its_response(weight_file, bands):
+    published = torch.load(weight_file, weights_only=True)["conv1.weight"]
+    weight = ResNetEncoder("resnet18", bands=bands, pretrained=True).stem[0].weight
+    assert weight.shape == (64, bands, 7, 7)
+    for band in range(bands):
+        torch.testing.assert_close(weight[:, band], published[:, band % 3] * 3 / bands)
+    if bands % 3 == 0:  # a grey image then gives what it gave
+        torch.testing.assert_close(weight.sum(1), published.sum(1))

@@ -1,0 +1,422 @@
+"""From a configuration to objects."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from affine import Affine
+from rasterio.crs import CRS
+
+from rsadapt import build, config
+from rsadapt.adapt import checkpoint
+from rsadapt.adapt.adapted_batch_norm import AdaptedBatchNorm
+from rsadapt.adapt.output_space import OutputSpace
+from rsadapt.adapt.source_only import SourceOnly
+from rsadapt.classes import ClassScheme
+from rsadapt.data.world import WORLD_CLASSES
+from rsadapt.errors import CheckpointError, ConfigError, DataError, MissingFileError
+from rsadapt.geo.grid import Grid, Window
+from rsadapt.geo.normalise import Normaliser
+from rsadapt.geo.statistics import BandStatistics
+from rsadapt.geo.writer import write_raster
+
+
+@pytest.fixture
+def settings(values):
+    """Settings with "dotted.key=value" changes."""
+
+    def parse(*assignments):
+        return config.parse(config.assign(values, list(assignments)), where="test")
+
+    return parse
+
+
+def scene(path, *, bands=2, shape=(20, 30), left=0, value=1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grid = Grid(*shape, Affine(2, 0, left, 0, -2, 0), CRS.from_epsg(32632))
+    write_raster(path, np.full((bands, *shape), value, np.uint8), grid)
+
+
+@pytest.fixture
+def country(tmp_path, values):
+    """Settings for three scenes a region under `tmp_path`, changed as told."""
+    for number in (1, 2, 10):
+        for region in ("a", "b"):
+            scene(tmp_path / region / f"s{number}.tif", left=100 * number)
+            scene(tmp_path / region / f"s{number}_label.tif", bands=1, left=100 * number)
+    values["root"] = str(tmp_path)
+    values["source"] = {
+        "scenes": ["a/*.tif"],
+        "labels": ["a/s1_label.tif", "a/s10_label.tif", "a/s2_label.tif"],
+    }
+    values["target"] = {"scenes": ["b/s[12].tif"]}
+
+    def parse(*assignments):
+        return config.parse(config.assign(values, list(assignments)), where="test")
+
+    return parse
+
+
+# Configuration
+
+
+def test_paths_become_absolute_from_the_configurations_folder(values, tmp_path):
+    values |= {"root": "../data", "init_from": "runs/one"}
+    file = tmp_path / "study" / "run.yaml"
+    file.parent.mkdir()
+    file.write_text(yaml.safe_dump(values))
+    found = build.configuration(file, ["seed=4"])
+    assert found.root == str(tmp_path / "data")
+    assert found.init_from == str(tmp_path / "study" / "runs" / "one")
+    assert found.seed == 4
+    assert config.parse(yaml.safe_load(config.dump(found)), where="again") == found
+
+
+def test_class_table_is_the_configurations(settings):
+    assert build.class_scheme(settings()) == WORLD_CLASSES
+    several = build.class_scheme(
+        settings("classes=[{name: a, id: [3, 4], colour: '#0A10ff'}]", "ignored_ids=[9]")
+    )
+    assert several == ClassScheme(("a",), ((3, 4),), ((10, 16, 255),), (9,))
+
+
+# Regions
+
+
+def test_files_of_patterns_are_sorted_and_labels_are_no_scenes(country):
+    places = build.places(country())
+    names = [s.image.path.name for s in places.source.training.scenes]
+    names += [s.image.path.name for s in places.source.validation.scenes]
+    assert dict.fromkeys(names) == dict.fromkeys(["s1.tif", "s10.tif", "s2.tif"])
+    for part in (places.source.training, places.source.validation):
+        for found in part.scenes:
+            assert found.label.path.stem == f"{found.image.path.stem}_label"
+    assert not places.target.training.labelled
+    assert places.bands == 2
+
+
+def test_scenes_of_several_patterns_keep_their_order_and_come_once(country):
+    places = build.places(
+        country(
+            "target.scenes=[b/s2.tif, b/s1*.tif, 'b/s?.tif']",
+            "target.validation.share=0",
+            "bands=[1]",
+        )
+    )
+    names = [s.image.path.name for s in places.target.training.scenes]
+    assert names == ["s2.tif", "s1.tif", "s10.tif", "s10_label.tif", "s1_label.tif"]
+
+
+def test_labels_of_a_pattern_belong_to_their_scenes(country):
+    places = build.places(
+        country("source.scenes=['a/s1.tif', 'a/s10.tif']", "source.labels=['a/s1*_label.tif']")
+    )
+    assert places.source.training.labelled
+
+
+def test_training_and_validation_share_no_pixel(settings):
+    places = build.places(settings("source.validation={side: north, share: 0.4}"))
+    assert places.source.validation.scenes[0].area == Window(0, 0, 76, 192)
+    assert places.source.training.scenes[0].area == Window(77, 0, 115, 192)
+    assert set(places.scored()) == {"source", "target"}
+
+
+def test_nothing_is_kept_for_validation_where_nothing_is_asked(settings):
+    places = build.places(settings("source.validation.share=0", "target.labels=[]"))
+    assert places.source.validation is None
+    assert places.scored() == {}
+    assert places.labelled_regions() == [places.source.training]
+
+
+def test_target_labels_are_used_for_validation_only(settings):
+    places = build.places(settings())
+    assert places.target.training not in places.labelled_regions()
+    windows = build.training_windows(
+        settings(), places, {"source": None, "target": Normaliser((0.0,) * 4, (1.0,) * 4)}, "target"
+    )
+    assert windows[0].label is None
+
+
+@pytest.mark.parametrize(
+    ("assignment", "error", "message"),
+    [
+        ("source.scenes=[a/gone.tif]", MissingFileError, r"a/gone\.tif: no such file"),
+        ("target.scenes=[b/*.jp2]", MissingFileError, r"b/\*\.jp2: no such file, and no file of"),
+        ("source={scenes: [a/s1.tif]}", ConfigError, "the source region must have labels"),
+        ("source.labels=[a/s1_label.tif]", DataError, "5 scenes and 1 label files"),
+        ("bands=[1, 3]", DataError, r"s1\.tif: has bands 1 to 2, and bands \[1, 3\]"),
+        ("bands=[]", DataError, r"bands \[\] are asked for"),
+        ("bands=[0]", DataError, r"bands \[0\] are asked for"),
+        ("target.scenes=[b/s1_label.tif]", DataError, "band counts differ: source 2, target 1"),
+        ("target.scenes=['b/*.tif']", DataError, r"different band count \(s1\.tif 2.*'bands'"),
+    ],
+)
+def test_regions_that_do_not_fit(country, assignment, error, message):
+    with pytest.raises(error, match=message):
+        build.places(country(assignment))
+
+
+def test_labels_on_another_grid_are_refused(country, tmp_path):
+    scene(tmp_path / "a" / "s10_label.tif", bands=1, left=1002)
+    with pytest.raises(DataError, match=r"s10_label\.tif: the labels' grid"):
+        build.places(country())
+
+
+def test_bands_are_chosen_in_order(country):
+    assert build.places(country("bands=[2, 1]")).source.training.bands == (2, 1)
+
+
+def test_target_is_standardised_by_itself_or_by_the_source(settings):
+    source, target = (BandStatistics((mean,), (2.0,), (0.0,), (9.0,), 5, 5) for mean in (1.0, 7.0))
+    own = build.normalisers(settings(), source, target)
+    assert (own["source"].mean, own["target"].mean) == ((1.0,), (7.0,))
+    lent = build.normalisers(settings("normalise_by=source"), source, target)
+    assert lent["target"] == lent["source"] == own["source"]
+
+
+def test_streams_of_runs_and_domains_differ(settings):
+    places = build.places(settings())
+    normalise = build.normalisers(
+        settings(), places.source.training.statistics(), places.target.training.statistics()
+    )
+    seeds = {
+        build.training_windows(settings(f"seed={seed}"), places, normalise, domain).seed
+        for seed in range(5)
+        for domain in ("source", "target")
+    }
+    assert len(seeds) == 10
+
+
+def test_augmentations_are_those_named(settings):
+    places = build.places(settings())
+    normalise = {"source": Normaliser((0.0,) * 4, (1.0,) * 4)}
+    for named, there in (("[]", False), ("[dihedral]", True)):
+        chosen = settings(f"training.augment={named}")
+        windows = build.training_windows(chosen, places, normalise, "source")
+        assert (windows.augment is not None) is there
+
+
+# Networks and methods
+
+
+@pytest.mark.parametrize(
+    ("encoder", "stride"), [("small", 4), ("resnet18", 8), ("resnet34", 8), ("resnet50", 8)]
+)
+def test_network_is_the_configured_one(settings, encoder, stride):
+    with torch.device("meta"):
+        net = build.network(settings(f"network.encoder={encoder}"), bands=5)
+        levels = net(torch.zeros(1, 5, 64, 64))
+    assert [tuple(level.shape) for level in levels] == [(1, 7, 64 // stride, 64 // stride)] * 2
+    assert len(net.classifiers[0].branches) == 2
+
+
+def test_small_encoder_has_no_weights_to_start_from(settings):
+    with pytest.raises(ConfigError, match="no weights of the small encoder"):
+        build.network(settings("network.pretrained=true"), bands=3)
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ("{name: source_only, segmentation: [0.5, 1]}", SourceOnly([0.5, 1])),
+        ("{name: adapted_batch_norm}", AdaptedBatchNorm()),
+        (
+            "{name: output_space, adversarial: [0, 1.5], objective: least_squares}",
+            OutputSpace([0.1, 1.0], [0, 1.5], "least_squares"),
+        ),
+    ],
+)
+def test_method_is_the_configured_one(settings, group, expected):
+    assert build.method(settings(f"method={group}")) == expected
+
+
+def test_learner_has_one_discriminator_a_level_and_one_optimiser_a_network(settings):
+    learner = build.learner(
+        settings(
+            "network.levels=3", "method.segmentation=[0, 0, 1]", "method.adversarial=[0, 0, 1]"
+        ),
+        4,
+    )
+    names = [f"discriminator_{level}" for level in (1, 2, 3)]
+    assert list(learner.parts.others) == names
+    assert list(learner.optimisers) == ["network", *names]
+    adam = learner.optimisers["discriminator_1"]
+    assert isinstance(adam, torch.optim.Adam)
+    assert adam.defaults["betas"] == (0.9, 0.99)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
+def test_heads_learn_faster_and_every_weight_is_learned_once(settings, name, kind):
+    learner = build.learner(settings(f"optimiser.name={name}", "optimiser.rate=0.001"), 4)
+    optimiser = learner.optimisers["network"]
+    assert type(optimiser) is kind
+    assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([0.001, 0.01])
+    assert {group["weight_decay"] for group in optimiser.param_groups} == {5e-4}
+    learned = [id(p) for group in optimiser.param_groups for p in group["params"]]
+    assert sorted(learned) == sorted(id(p) for p in learner.parts.network.parameters())
+
+
+def test_seed_decides_the_network_whatever_the_method(settings):
+    one, two, other = (
+        build.learner(settings(*changes), 4).parts.network.state_dict()
+        for changes in (
+            ("seed=1",),
+            ("seed=1", "method={name: source_only}"),
+            ("seed=2",),
+        )
+    )
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_schedule_ends_at_the_horizon_or_at_the_last_step(settings):
+    assert build.schedule(settings()).horizon == 3
+    assert build.schedule(settings("training.horizon=9")).horizon == 9
+
+
+# Trained models
+
+
+@pytest.fixture
+def trained(settings, tmp_path):
+    """A checkpoint as a run writes it, with statistics of both domains."""
+    learner = build.learner(settings("seed=5"), 4)
+    for domain in ("source", "target"):
+        learner.parts.train()
+        with learner.parts.statistics.domain(domain):
+            learner.parts.network(torch.randn(2, 4, 16, 16) + (domain == "target"))
+    normalise = {
+        "source": Normaliser((1.0,) * 4, (2.0,) * 4),
+        "target": Normaliser((3.0,) * 4, (4.0,) * 4),
+    }
+    facts = build.Facts(settings("seed=5"), normalise, (1, 2, 3, 4), {"seed": 5})
+    file = tmp_path / "run" / "checkpoint.pt"
+    file.parent.mkdir()
+    state = {
+        "step": 8,
+        "facts": facts.to_json(),
+        "network": learner.parts.network.state_dict(),
+        "statistics": learner.parts.statistics.state_dict(),
+    }
+    checkpoint.save(file, state)
+    return file, facts, learner.parts
+
+
+def test_facts_read_back_the_same(trained):
+    _, facts, _ = trained
+    assert build.Facts.from_json(facts.to_json(), where=Path("x")) == facts
+    unknown = json.loads(facts.to_json())
+    unknown["settings"]["training"]["epochs"] = 3
+    with pytest.raises(ConfigError, match=r"x\.pt: unknown key 'training\.epochs'"):
+        build.Facts.from_json(json.dumps(unknown), where=Path("x.pt"))
+
+
+def test_model_answers_as_it_did_when_it_was_saved(trained):
+    file, facts, parts = trained
+    images = torch.randn(2, 4, 20, 24)
+    answers = []
+    for model in (build.model(file), build.model(file.parent)):
+        assert (model.step, model.facts, model.scheme) == (8, facts, WORLD_CLASSES)
+        for domain in ("source", "target"):
+            found = build.probabilities(model.parts, domain)(images)
+            expected = build.probabilities(parts, domain)(images)
+            assert torch.equal(found, expected)
+            assert found.shape == (2, 7, 20, 24)
+            torch.testing.assert_close(found.sum(1), torch.ones(2, 20, 24))
+            answers.append(found)
+    assert not torch.equal(answers[0], answers[1])
+
+
+def test_pretrained_model_is_loaded_without_a_download(trained, tmp_path):
+    file, _, _ = trained
+    state = checkpoint.load(file)
+    facts = json.loads(state["facts"])
+    facts["settings"]["network"]["pretrained"] = True  # would be refused for the small encoder
+    checkpoint.save(tmp_path / "other.pt", state | {"facts": json.dumps(facts)})
+    assert build.model(tmp_path / "other.pt").facts.settings.network.pretrained
+
+
+def test_bare_weights_are_no_model(trained, tmp_path):
+    _, _, parts = trained
+    checkpoint.save(tmp_path / "bare.pt", parts.network.state_dict())
+    with pytest.raises(CheckpointError, match=r"bare\.pt: bare weights"):
+        build.model(tmp_path / "bare.pt")
+
+
+def test_missing_model(tmp_path):
+    with pytest.raises(MissingFileError, match=r"checkpoint\.pt: no checkpoint here"):
+        build.model(tmp_path)
+
+
+def test_warm_start_takes_weights_statistics_and_the_sources_normaliser(trained, settings):
+    file, facts, theirs = trained
+    chosen = settings(f"init_from={file.parent}", "seed=9")
+    ours = build.learner(chosen, 4).parts
+    assert build.warm_start(ours, chosen) == facts.normalise["source"]
+    for mine, yours in (
+        (ours.network.state_dict(), theirs.network.state_dict()),
+        (ours.statistics.state_dict(), theirs.statistics.state_dict()),
+    ):
+        assert all(torch.equal(mine[name], yours[name]) for name in yours)
+
+
+def test_warm_start_from_bare_weights_starts_the_target_from_them(trained, settings, tmp_path):
+    _, _, theirs = trained
+    checkpoint.save(tmp_path / "bare.pt", theirs.network.state_dict())
+    chosen = settings(f"init_from={tmp_path / 'bare.pt'}")
+    ours = build.learner(chosen, 4).parts
+    assert build.warm_start(ours, chosen) is None
+    images = torch.randn(1, 4, 16, 16)
+    answers = [build.probabilities(ours, domain)(images) for domain in ("source", "target")]
+    assert torch.equal(answers[0], answers[1])
+    assert torch.equal(answers[0], build.probabilities(theirs, "source")(images))
+
+
+def test_no_warm_start(settings):
+    chosen = settings()
+    parts = build.learner(chosen, 4).parts
+    before = copy.deepcopy(parts.network.state_dict())
+    assert build.warm_start(parts, chosen) is None
+    after = parts.network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "classes=[{name: a, id: 1, colour: '#000000'}]",
+            r"another class table \(1 water.*\(1 a\)",
+        ),
+        ("network.levels=1", r"tensors do not fit the configured network.*'network'"),
+        ("network.encoder=resnet18", "tensors do not fit"),
+    ],
+)
+def test_warm_start_that_does_not_fit(trained, values, change, message):
+    file, _, _ = trained
+    values["method"] = {"name": "source_only", "segmentation": [1.0] * (2 - (change[-1] == "1"))}
+    assignments = [change, f"init_from={file}"]
+    chosen = config.parse(config.assign(values, assignments), where="test")
+    parts = build.learner(chosen, 4).parts
+    with pytest.raises(CheckpointError, match=message):
+        build.warm_start(parts, chosen)
+
+
+def test_weights_of_other_bands_do_not_fit(trained, settings):
+    file, _, _ = trained
+    parts = build.learner(settings(), 3).parts
+    with pytest.raises(
+        CheckpointError, match=r"1 of \d+ tensors .* such as encoder\.stem\.0\.weight"
+    ):
+        build.load_weights(parts.network, checkpoint.load(file)["network"], where=file)
+
+
+def test_copied_run_needs_nothing_else(trained, tmp_path):
+    file, _, _ = trained
+    shutil.copy(file, tmp_path / "renamed.pt")
+    assert build.model(tmp_path / "renamed.pt").step == 8

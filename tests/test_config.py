@@ -1,0 +1,115 @@
+"""The configuration: strict, and plain about what is wrong."""
+
+import pytest
+
+from rsadapt.config import assign, dump, load_yaml, parse, recipe
+from rsadapt.errors import ConfigError, MissingFileError
+
+
+def changed(values, assignment):
+    return parse(assign(values, [assignment]), where="run.yaml")
+
+
+def test_what_is_written_out_reads_back_the_same(values, tmp_path):
+    settings = parse(values, where="run.yaml")
+    (tmp_path / "run.yaml").write_text(dump(settings))
+    again = parse(load_yaml(tmp_path / "run.yaml"), where="run.yaml")
+    assert again == settings
+    assert dump(again) == dump(settings)
+
+
+def test_shipped_recipe_is_whole():
+    settings = parse(load_yaml(recipe("demo")), where="demo")
+    assert settings.method.name == "output_space"
+
+
+def test_unknown_recipe_lists_the_known():
+    with pytest.raises(MissingFileError, match=r"'nothing'; there are .*demo"):
+        recipe("nothing")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("training.step=5", r"unknown key 'training\.step'; did you mean 'steps'\?"),
+        ("metod=5", r"unknown key 'metod'; did you mean 'method'\?"),
+        ("source.validation.sides=east", r"'source\.validation\.sides'; did you mean 'side'\?"),
+        ("method.adversary=[0, 0]", r"'method\.adversary'; did you mean 'adversarial'\?"),
+        ("qqqqqqq=1", "unknown key 'qqqqqqq'$"),
+        ("method.name=cyclegan", r"method.*cyclegan"),
+        ("training.steps=many", r"'training\.steps': .*integer, found 'many'"),
+        ("training.steps=2.5", r"'training\.steps': .*integer, found 2\.5"),
+        ("training.steps=true", r"'training\.steps': .*integer, found True"),
+        ("network.encoder=vit", r"'network\.encoder': .*small.*found 'vit'"),
+        ("source.validation.share=1.0", r"'source\.validation\.share': .*less than 1"),
+        ("source.scenes=[]", r"'source\.scenes': .*at least 1"),
+        ("network.levels=1", r"method\.segmentation has 2 weights and network\.levels is 1"),
+        ("method.adversarial=[0.1]", r"method\.adversarial has 1 weights"),
+        ("prediction.overlap=64", r"prediction\.overlap must be smaller"),
+        ("training.horizon=2", r"training\.horizon must be at least"),
+    ],
+)
+def test_mistakes_are_named(values, assignment, message):
+    with pytest.raises(ConfigError, match=rf"^run\.yaml: .*{message}"):
+        changed(values, assignment)
+
+
+def test_adapted_batch_norm_needs_statistics_of_its_own(values):
+    values["method"] = {"name": "adapted_batch_norm"}
+    assert changed(values, "network.batch_norm=per_domain").method.name == "adapted_batch_norm"
+    with pytest.raises(ConfigError, match=r"needs network\.batch_norm: per_domain"):
+        changed(values, "network.batch_norm=both")
+
+
+def test_every_mistake_is_named_at_once(values):
+    del values["target"]
+    values["classes"][1]["colour"] = "green"
+    values["classes"][2]["color"] = "#000000"
+    with pytest.raises(ConfigError) as caught:
+        parse(values, where="run.yaml")
+    text = str(caught.value)
+    for part in ("'target' is missing", "'classes.1.colour': ", "key 'classes.2.color'; did you"):
+        assert part in text
+
+
+def test_assignments_reach_into_groups_and_leave_the_original(values):
+    before = repr(values)
+    out = assign(values, ["training.steps=7", "optimiser.rate=0.5", "source.labels=[a, b]"])
+    assert (out["training"]["steps"], out["training"]["tile"]) == (7, 64)
+    assert out["optimiser"] == {"rate": 0.5}
+    assert out["source"]["labels"] == ["a", "b"]
+    assert repr(values) == before
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("training.steps", "expected key=value"),
+        ("=5", "expected key=value"),
+        ("seed=[1", "not valid YAML"),
+        ("root.deeper=1", "'root' is a value"),
+    ],
+)
+def test_assignments_that_cannot_be_meant(values, assignment, message):
+    with pytest.raises(ConfigError, match=message):
+        assign(values, [assignment])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"a: [1", "not valid YAML"),
+        (b"- a\n- b", "found list"),
+        (b"", "found NoneType"),
+        (b"\xff\xfe\x00", "not a readable text file"),
+    ],
+)
+def test_files_that_are_no_configuration(tmp_path, text, message):
+    (tmp_path / "run.yaml").write_bytes(text)
+    with pytest.raises(ConfigError, match=rf"run\.yaml: .*{message}"):
+        load_yaml(tmp_path / "run.yaml")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(MissingFileError, match=r"run\.yaml: no such configuration"):
+        load_yaml(tmp_path / "run.yaml")

@@ -1,0 +1,132 @@
+"""Who may import whom: every file's imports against the table of CONTRIBUTING.md."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rsadapt
+
+ROOT = Path(rsadapt.__file__).parent
+HEAVY = {
+    "albumentations",
+    "dask",
+    "geopandas",
+    "jinja2",
+    "lightning_fabric",
+    "matplotlib",
+    "rasterio",
+    "rich",
+    "shapely",
+    "torch",
+    "torchvision",
+    "typer",
+}
+
+PARTS = {
+    "errors": ("", ""),
+    "classes": ("errors", ""),
+    "config": ("errors", ""),
+    "run": ("errors", ""),
+    "geo": ("errors classes", "rasterio geopandas shapely"),
+    "sample": ("errors geo.grid", "torch"),
+    "nets": ("errors", "torch torchvision"),
+    "data": ("sample classes geo errors", "torch"),
+    "data.augment": ("sample classes geo errors", "torch albumentations"),
+    "adapt": ("sample errors", "torch lightning_fabric"),
+    "infer": ("sample classes geo errors", "torch"),
+    "report": ("classes infer.metrics errors", "matplotlib"),
+    "build": (
+        "errors classes config run geo sample nets data adapt infer report",
+        "torch lightning_fabric",
+    ),
+    "training": (
+        "errors classes config run geo sample nets data adapt infer report build",
+        "torch lightning_fabric",
+    ),
+    "study": (
+        "errors classes config run geo sample nets data adapt infer report build training",
+        "torch",
+    ),
+    "verbs": (
+        "errors classes config run geo sample nets data adapt infer report build training study",
+        "torch",
+    ),
+    "console": ("errors", "rich"),
+    "cli": ("verbs console errors", "typer"),
+    "__init__": ("verbs classes errors", ""),
+}
+"""What each part, or single file, may import of the package beside itself, and of the heavy."""
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def name_of(file):
+    """The dotted name of a file below the package; a folder's __init__ is the folder."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+MODULES = {name_of(file) for file in FILES}
+
+
+def rule_of(name):
+    return PARTS.get(name) or PARTS[name.split(".")[0]]
+
+
+def imports(file):
+    """Every name that a file imports, wherever in it, without the relative dots."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(file):
+    """The modules of the package that a file imports, dotted below the package."""
+    for name in imports(file):
+        top, _, rest = name.partition(".")
+        if top == "rsadapt" and rest:
+            yield rest if rest in MODULES else rest.rpartition(".")[0] or rest
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_file_imports_what_the_table_allows(file):
+    name = name_of(file)
+    allowed, heavy = (words.split() for words in rule_of(name))
+    allowed.append(name.split(".")[0])
+    for other in within(file):
+        assert any(f"{other}.".startswith(f"{part}.") for part in allowed), (
+            f"{name} may not import {other}"
+        )
+    found = {imported.split(".")[0] for imported in imports(file)} & HEAVY
+    assert found <= set(heavy), f"{name} may not import {found - set(heavy)}"
+
+
+def test_no_circle():
+    below = {name_of(file): set(within(file)) & MODULES for file in FILES}
+    below = {name: {part for part in parts if part != name} for name, parts in below.items()}
+    while below:
+        free = [name for name, parts in below.items() if not parts & below.keys()]
+        assert free, f"import circle among {sorted(below)}"
+        for name in free:
+            del below[name]
+
+
+def test_every_file_opens_with_its_caption():
+    for file in FILES:
+        caption = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+        assert caption, f"{file} has no caption"
+        assert file.read_text(encoding="utf-8").startswith('"""'), file
+
+
+@pytest.mark.parametrize("module", ["rsadapt", "rsadapt.config", "rsadapt.classes", "rsadapt.cli"])
+def test_light_parts_load_nothing_heavy(module):
+    heavy = HEAVY - {"typer", "rich"}
+    code = f"import sys, {module}; print(*sorted(set(sys.modules) & {heavy!r}))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""

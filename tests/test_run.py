@@ -1,0 +1,90 @@
+"""A run's folder and record."""
+
+import json
+
+import pytest
+
+from rsadapt.errors import MissingFileError, OutputExistsError
+from rsadapt.run import RECORDED, RunFolder, environment
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = RunFolder(tmp_path / "deep" / "run")
+    folder.create("seed: 1\n", {"seed": 1})
+    return folder
+
+
+def test_new_folder_holds_configuration_and_record(run):
+    assert run.configuration.read_text() == "seed: 1\n"
+    assert json.loads(run.record.read_text()) == {"seed": 1}
+    assert run.events() == []
+    run.check_run("seed: 1\n")
+    with pytest.raises(OutputExistsError, match="another configuration"):
+        run.check_run("seed: 2\n")
+
+
+def test_empty_folder_may_be_used(tmp_path):
+    RunFolder(tmp_path).create("", {})
+    RunFolder(tmp_path).check_run("")
+
+
+def test_folder_of_another_run_is_refused(run):
+    with pytest.raises(OutputExistsError, match=r"already holds a run.*--resume"):
+        run.create("seed: 2\n", {})
+    assert run.configuration.read_text() == "seed: 1\n"
+
+
+def test_folder_of_anything_else_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    for path in (tmp_path, tmp_path / "thesis.tex"):
+        with pytest.raises(OutputExistsError, match="no empty folder"):
+            RunFolder(path).check_free()
+
+
+def test_folder_without_a_run_cannot_go_on(tmp_path):
+    with pytest.raises(MissingFileError, match=r"no run here.*config\.yaml"):
+        RunFolder(tmp_path).check_run("seed: 0\n")
+
+
+def test_events_are_read_back_up_to_one_cut_off_by_a_crash(run):
+    events = [{"step": 1, "seconds": 0.5}, {"step": 2, "validation": {"a": None}}]
+    for event in events:
+        run.append(event)
+    with run.metrics.open("a") as file:
+        file.write('{"step": 3, "los')
+    assert run.events() == events
+
+
+def test_validation_is_the_last_one_of_its_step(run):
+    for event in (
+        {"step": 2, "validation": "first"},
+        {"step": 2, "losses": {}},
+        {"step": 2, "validation": "second"},
+        {"step": 4, "validation": "later"},
+    ):
+        run.append(event)
+    assert run.validation(2) == "second"
+    assert run.validation(3) is None
+
+
+def test_rewinding_forgets_what_came_after(run):
+    for step in (1, 2, 3):
+        run.append({"step": step, "seconds": 0.25})
+    with run.metrics.open("a") as file:
+        file.write('{"step"')
+    run.rewind(2)
+    run.append({"step": 3, "seconds": 1.0})
+    assert [event["step"] for event in run.events()] == [1, 2, 3]
+    assert run.seconds() == 1.5
+    assert sorted(path.name for path in run.path.iterdir()) == [
+        "config.yaml",
+        "metrics.jsonl",
+        "run.json",
+    ]
+
+
+def test_environment_says_what_made_the_run():
+    found = json.loads(json.dumps(environment()))
+    assert set(found["packages"]) == set(RECORDED)
+    assert {"started", "command", "commit", "python", "platform"} <= set(found)

@@ -1,0 +1,352 @@
+"""Runs: reproducible to the bit, resumable, and blind to target labels."""
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+import yaml
+
+from rsadapt import build, config
+from rsadapt.adapt import checkpoint
+from rsadapt.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    InterruptedTrainingError,
+    MissingFileError,
+    OutputExistsError,
+    RsadaptError,
+)
+from rsadapt.training import score, train_run
+
+LEARNED = ("network", "statistics", "others", "optimisers")
+
+
+@pytest.fixture
+def run(values, tmp_path):
+    """Trains into a folder of `tmp_path`, with "dotted.key=value" changes."""
+
+    def train(name, *assignments, **options):
+        settings = config.parse(config.assign(values, list(assignments)), where=name)
+        return train_run(settings, tmp_path / name, **options)
+
+    return train
+
+
+@pytest.fixture
+def own_world(values, tmp_path):
+    """A copy of the world that the configuration points to."""
+    shutil.copytree(values["root"], tmp_path / "world")
+    values["root"] = str(tmp_path / "world")
+    return tmp_path / "world"
+
+
+def state(outcome):
+    return checkpoint.load(outcome.run.checkpoint)
+
+
+def same(one, two):
+    """Whether nested states are the same to the bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, two)
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(two) and all(map(same, one, two))
+    return one == two
+
+
+def same_learning(one, two):
+    """Whether two runs learned the same: weights, statistics, discriminators and optimisers."""
+    return all(same(state(one)[part], state(two)[part]) for part in LEARNED)
+
+
+def losses(outcome):
+    return [event["losses"] for event in outcome.run.events() if "losses" in event]
+
+
+# The same again
+
+
+def test_same_seed_gives_the_same_run_and_another_seed_another(run):
+    one, two, other = run("one"), run("two"), run("other", "seed=1")
+    assert same_learning(one, two)
+    assert losses(one) == losses(two)
+    assert one.validation == two.validation
+    assert not same(state(one)["network"], state(other)["network"])
+
+
+def test_workers_change_nothing(run):
+    changes = ["training.augment=[dihedral]"]
+    assert same_learning(run("one", *changes), run("two", *changes, "training.workers=2"))
+
+
+def test_validation_on_the_way_changes_nothing(run):
+    plain, checked = run("plain"), run("checked", "training.validate_every=2")
+    assert same_learning(plain, checked)
+    assert [e["step"] for e in checked.run.events() if "validation" in e] == [2, 3]
+    assert [e["step"] for e in plain.run.events() if "validation" in e] == [3]
+
+
+# Target labels
+
+
+def test_target_labels_may_be_gone(run, own_world):
+    seeing = run("seeing")
+    shutil.rmtree(own_world / "target" / "labels")
+    blind = run("blind", "target.labels=[]")
+    assert same_learning(seeing, blind)
+    assert set(seeing.validation) == {"source", "target"}
+    assert set(blind.validation) == {"source"}
+
+
+def test_target_labels_may_be_noise(run, own_world):
+    true = run("true")
+    (file,) = (own_world / "target" / "labels").glob("*.tif")
+    with rasterio.open(file, "r+") as labels:
+        noise = np.random.default_rng(0).integers(1, 8, labels.shape).astype(np.uint8)
+        labels.write(noise, 1)
+    false = run("false")
+    assert same_learning(true, false)
+    assert true.validation["source"] == false.validation["source"]
+    assert true.validation["target"] != false.validation["target"]
+
+
+# Going on
+
+
+def stop_at(step):
+    def progress(_task, done, _total):
+        if done == step:
+            signal.raise_signal(signal.SIGINT)
+
+    return progress
+
+
+def test_resuming_after_an_interrupt_changes_nothing(run):
+    changes = ["training.steps=5", "training.accumulate=2", "training.augment=[dihedral]"]
+    whole = run("whole", *changes)
+    for step in (2, 4):
+        with pytest.raises(InterruptedTrainingError, match=f"stopped at step {step} of 5"):
+            run("parts", *changes, resume=step > 2, progress=stop_at(step))
+    parts = run("parts", *changes, resume=True)
+    assert same_learning(whole, parts)
+    assert losses(whole) == losses(parts)
+    assert whole.validation == parts.validation
+    assert parts.step == state(parts)["step"] == 5
+
+
+def test_resuming_after_a_crash_repeats_what_was_not_saved(run):
+    changes = ["training.steps=4", "training.save_every=2"]
+
+    def crash(_task, done, _total):
+        if done == 3:
+            raise RuntimeError("power cut")
+
+    whole = run("whole", *changes)
+    with pytest.raises(RuntimeError, match="power cut"):
+        run("parts", *changes, progress=crash)
+    parts = run("parts", *changes, resume=True)
+    assert same_learning(whole, parts)
+    assert losses(whole) == losses(parts)
+
+
+def test_resuming_before_anything_was_saved_starts_anew(run):
+    def crash(*_):
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        run("parts", progress=crash)
+    assert same_learning(run("parts", resume=True), run("whole"))
+
+
+def test_resuming_a_finished_run_changes_nothing(run):
+    whole = run("whole")
+    before = whole.run.checkpoint.read_bytes(), whole.run.metrics.read_bytes()
+    again = run("whole", resume=True)
+    assert again.validation == whole.validation
+    assert (whole.run.checkpoint.read_bytes(), whole.run.metrics.read_bytes()) == before
+
+
+def test_validation_due_at_an_interrupt_is_not_lost(run):
+    with pytest.raises(InterruptedTrainingError, match="step 2"):
+        run("parts", "training.validate_every=2", progress=stop_at(2))
+    parts = run("parts", "training.validate_every=2", resume=True)
+    assert [event["step"] for event in parts.run.events() if "validation" in event] == [2, 3]
+
+
+def test_resuming_another_configuration_is_refused(run):
+    run("one")
+    with pytest.raises(RsadaptError, match="another configuration"):
+        run("one", "optimiser.rate=0.5", resume=True)
+
+
+# What a run can be
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["method={name: source_only}"],
+        ["network.levels=1", "method.segmentation=[1.0]", "method.adversarial=[0.001]"],
+        ["network.batch_norm=frozen", "method.objective=least_squares"],
+        ["network.batch_norm=source", "bands=[4, 1]", "normalise_by=source"],
+        ["optimiser={name: adamw, rate: 0.001}", "training.least_valid=0"],
+        ["device.precision=bf16-mixed"],
+    ],
+    ids=str,
+)
+def test_runs_of_every_kind_learn_and_are_scored(run, changes):
+    outcome = run("run", *changes)
+    assert set(outcome.validation) == {"source", "target"}
+    assert 0 <= outcome.validation["target"]["totals"]["miou"] <= 1
+    assert all(np.isfinite(list(found.values())).all() for found in losses(outcome))
+    facts = build.model(outcome.run.path).facts
+    fresh = build.learner(facts.settings, len(facts.bands)).parts.network.state_dict()
+    assert not same(dict(fresh), dict(state(outcome)["network"]))
+
+
+def test_source_only_learns_nothing_from_the_target(run, own_world):
+    one = run("one", "method={name: source_only}")
+    (file,) = (own_world / "target").glob("*.tif")
+    with rasterio.open(file, "r+") as image:
+        image.write(image.read()[::-1])
+    two = run("two", "method={name: source_only}")
+    assert same_learning(one, two)
+
+
+def test_adapted_batch_norm_moves_the_targets_statistics_alone(run, tmp_path):
+    first = run("first", "method={name: source_only}")
+    changes = [f"init_from={tmp_path / 'first'}", "method={name: adapted_batch_norm}"]
+    then = run("then", *changes)
+    assert same(state(first)["network"], state(then)["network"])
+    assert not same(state(first)["statistics"], state(then)["statistics"])
+    assert first.validation["source"] == then.validation["source"]
+    assert first.validation["target"] != then.validation["target"]
+
+
+def test_validation_is_that_of_the_saved_model(run):
+    outcome = run("run")
+    model = build.model(outcome.run.path)
+    places = build.places(model.facts.settings)
+    found = score(places, model.parts, model.facts, device=model.device)
+    assert found == outcome.validation == outcome.run.validation(3)
+
+
+def test_record_states_what_every_result_must(run):
+    outcome = run("run", "seed=7")
+    record = json.loads(outcome.run.record.read_text())
+    assert {
+        "seed": 7,
+        "method": "output_space",
+        "classes": 7,
+        "initial_weights": "random",
+    }.items() <= (record.items())
+    assert {"batch_norm", "evaluation", "target_split", "commit", "packages"} <= record.keys()
+    facts = build.model(outcome.run.path).facts
+    assert facts.record == record
+    assert config.parse(yaml.safe_load(outcome.run.configuration.read_text()), where="") == (
+        facts.settings
+    )
+
+
+# Warm start
+
+
+def test_warm_start_begins_with_a_runs_network_and_source_normaliser(run, own_world, tmp_path):
+    first = run("first", "method={name: source_only}")
+    (file,) = (own_world / "source").glob("*.tif")
+    with rasterio.open(file, "r+") as image:
+        image.write(image.read() * 2)
+    rates = ["optimiser.rate=1.0e-30", "optimiser.weight_decay=0.0", "network.batch_norm=frozen"]
+    then = run("then", f"init_from={tmp_path / 'first'}", *rates)
+    assert same(state(first)["network"], state(then)["network"])
+    ours, theirs = (build.model(o.run.path).facts.normalise for o in (then, first))
+    assert ours["source"] == theirs["source"]
+    assert json.loads(then.run.record.read_text())["initial_weights"] == str(tmp_path / "first")
+
+
+def test_warm_start_from_another_class_table_is_refused(run, values, tmp_path):
+    run("first")
+    values["classes"][0]["name"] = "lava"
+    with pytest.raises(CheckpointError, match=r"another class table \(1 water.*\(1 lava"):
+        run("then", f"init_from={tmp_path / 'first'}")
+    assert not (tmp_path / "then").exists()
+
+
+# Mistakes
+
+
+def test_existing_run_is_not_overwritten(run):
+    before = run("one").run.checkpoint.read_bytes()
+    with pytest.raises(OutputExistsError, match="already holds a run"):
+        run("one", "seed=3")
+    assert run("one", resume=True).run.checkpoint.read_bytes() == before
+
+
+def test_resuming_needs_a_run(run, tmp_path):
+    with pytest.raises(MissingFileError, match="no run here"):
+        run("none", resume=True)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ("source.scenes=[gone/*.tif]", MissingFileError, "no such file"),
+        ("init_from=gone.pt", MissingFileError, r"gone\.pt: no checkpoint here"),
+        ("bands=[5]", DataError, "has bands 1 to 4"),
+        ("training.tile=256", DataError, "cannot hold a training window of 256 x 256"),
+        ("training.tile=160", DataError, "no training area"),
+        (
+            "target.validation={side: east, share: 0.9}",
+            DataError,
+            "target region: no training area",
+        ),
+        ("ignored_ids=[7]", ConfigError, "ignored at once"),
+        ("network.pretrained=true", ConfigError, "no weights of the small encoder"),
+        ("source.labels=[target/labels/*.tif]", DataError, "labels' grid"),
+        ("training.tile=16", ConfigError, "need 32 or more"),
+    ],
+)
+def test_mistakes_leave_nothing(run, tmp_path, change, error, message):
+    with pytest.raises(error, match=message):
+        run("run", change)
+    assert not (tmp_path / "run").exists()
+
+
+def test_validation_part_too_small_for_the_network_leaves_nothing(run, tmp_path):
+    with pytest.raises(RsadaptError, match="share"):
+        run("run", "network.encoder=resnet18", "target.validation={side: east, share: 0.04}")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "file", ["source/scene_1.tif", "source/labels/scene_1.tif", "target/scene_1.tif"]
+)
+def test_damaged_files_leave_nothing(run, own_world, tmp_path, file):
+    data = (own_world / file).read_bytes()
+    Path(own_world / file).write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(DataError, match=r"scene_1\.tif: "):
+        run("run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_label_ids_leave_nothing(run, values, tmp_path):
+    del values["classes"][6]
+    with pytest.raises(DataError, match=r"scene_1\.tif: label ids outside the class table: 7 \("):
+        run("run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_labels_without_a_class_leave_nothing(run, values, tmp_path):
+    values["classes"] = [{"name": "snow", "id": 9, "colour": "#ffffff"}]
+    values["ignored_ids"] = [0, 1, 2, 3, 4, 5, 6, 7]
+    with pytest.raises(DataError, match="no labelled valid pixel"):
+        run("run")
+    assert not (tmp_path / "run").exists()
