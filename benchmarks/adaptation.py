@@ -26,9 +26,6 @@ from rsadapt.run import RunFolder
 from rsadapt.study import Result, Row, run_study, standard_rows, summary
 
 RESULTS = Path(__file__).parent / "results"
-WORLD_SIZE = 768
-"""Height and width of each procedural region, pixels of 2 m; the demo's."""
-
 REAL_ROWS = ("source-only", "multi-level", "target-trained")
 
 Values = dict[str, Any]
@@ -95,7 +92,7 @@ def _base(options: argparse.Namespace, values: Values) -> Callable[[int], Values
     def procedural(seed: int) -> Values:
         world = options.out.resolve() / f"world-{seed}"
         if not world.exists():
-            write_world(world, seed=seed, size=WORLD_SIZE)
+            write_world(world, seed=seed)
         return values | {"root": str(world)}
 
     return procedural

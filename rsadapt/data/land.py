@@ -90,7 +90,7 @@ def make_scene(land: Land, size: int, seed: int) -> Scene:
     """
     if size < MINIMUM_SIZE:
         raise ConfigError(f"a world needs at least {MINIMUM_SIZE} pixels a side, found {size}")
-    elevation = noise_field(generator(seed, "elevation"), size, wavelength=420.0, slope=2.0)
+    elevation = noise_field(generator(seed, "elevation"), size, wavelength=240.0, slope=2.0)
     farms = _cells(generator(seed, "farms"), size, land.farm_block)
     parcels = _parcels(generator(seed, "parcels"), farms, land)
     town = _top(

@@ -49,6 +49,9 @@ WORLD_CLASSES = ClassScheme(
 )
 """The seven land-cover classes of the world; 0 lies outside the image."""
 
+WORLD_SIZE = 1280
+"""Height and width of a region in pixels: room for several towns, lakes and woods in each part."""
+
 BANDS = ("blue", "green", "red", "near-infrared")
 
 
@@ -120,8 +123,8 @@ SOURCE = Region(
 
 TARGET = Region(
     land=Land(
-        lakes=0.08,
-        river_width=22.0,
+        lakes=0.06,
+        river_width=19.0,
         forest=0.19,
         forest_patch=100.0,
         bare=0.11,
@@ -185,7 +188,7 @@ class World:
     target_labels: tuple[Path, ...]
 
 
-def write_world(out: Path, *, seed: int = 0, size: int = 768, scenes: int = 1) -> World:
+def write_world(out: Path, *, seed: int = 0, size: int = WORLD_SIZE, scenes: int = 1) -> World:
     """Draw the source and the target region and write them as GeoTIFF files.
 
     Args:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rsadapt import build, report
 from rsadapt import config as configurations
-from rsadapt.data.world import write_world
+from rsadapt.data.world import WORLD_SIZE, write_world
 from rsadapt.errors import OutputExistsError
 from rsadapt.geo.raster import Raster
-from rsadapt.study import Result, run_study, standard_rows, summary
+from rsadapt.study import FROM_SCRATCH, Result, Values, run_study, standard_rows, summary
 from rsadapt.training import Progress
 from rsadapt.verbs.predict import predict
 
@@ -40,12 +41,23 @@ class DemoResult:
     files: dict[str, Path]
 
 
-def demo(out: Path, *, seed: int = 0, progress: Progress | None = None) -> DemoResult:
+def demo(
+    out: Path,
+    *,
+    seed: int = 0,
+    size: int = WORLD_SIZE,
+    assignments: Sequence[str] = (),
+    first: Values = FROM_SCRATCH,
+    progress: Progress | None = None,
+) -> DemoResult:
     """Write two regions, train on one, adapt to the other, map it, and show the difference.
 
     Args:
         out: folder for all of it, new or empty.
         seed: decides the regions and the training.
+        size: height and width of each region in pixels of two metres.
+        assignments: "dotted.key=value" changes to the recipe, `configs/demo.yaml`.
+        first: how the supervised first part of the schedule differs from the recipe.
         progress: called with a task's name, units done and units in all.
 
     Raises:
@@ -53,12 +65,13 @@ def demo(out: Path, *, seed: int = 0, progress: Progress | None = None) -> DemoR
     """
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise OutputExistsError(f"{out}: exists and is no empty folder; choose another with --out")
-    world = write_world(out / "world", seed=seed)
     recipe = configurations.load_yaml(configurations.recipe("demo"))
-    values = recipe | {"root": str((out / "world").resolve())}
+    values = configurations.assign(recipe, list(assignments))
+    values["root"] = str((out / "world").resolve())
+    world = write_world(out / "world", seed=seed, size=size)
     rows = [
         replace(row, name=SHOWN.get(row.name, row.name))
-        for row in standard_rows(values).values()
+        for row in standard_rows(values, first=first).values()
         if row.name in SHOWN or not row.reported
     ]
     results = run_study(rows, [seed], lambda _: values, out / "runs", progress=progress)
