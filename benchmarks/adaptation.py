@@ -23,9 +23,12 @@ import torch
 from rsadapt import build, config
 from rsadapt.data.world import write_world
 from rsadapt.run import RunFolder
-from rsadapt.study import Result, Row, run_study, standard_rows, summary
+from rsadapt.study import FROM_SCRATCH, Result, Row, run_study, standard_rows, summary
 
 RESULTS = Path(__file__).parent / "results"
+FACTS = ("classes", "evaluation", "target_split", "commit", "python", "platform", "packages")
+"""What holds for all runs of a study, from the record of each."""
+
 REAL_ROWS = ("source-only", "multi-level", "target-trained")
 
 Values = dict[str, Any]
@@ -101,11 +104,13 @@ def _base(options: argparse.Namespace, values: Values) -> Callable[[int], Values
 def _record(options: argparse.Namespace, rows: Sequence[Row], results: Sequence[Result]) -> Values:
     """Everything a reader needs to judge the figures, or to make them again."""
     settings = build.configuration(results[0].run / "config.yaml")
-    facts = [json.loads(RunFolder(result.run).record.read_text()) for result in results]
+    record = json.loads(RunFolder(results[0].run).record.read_text())
     return {
         "command": f"python benchmarks/adaptation.py {' '.join(sys.argv[1:])}",
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {options.threads} thread a run",
-        "facts": facts[0],
+        "facts": {key: record[key] for key in FACTS},
+        "initial_weights": "random; all rows go on from a supervised first part of their labels",
+        "first_part": FROM_SCRATCH,
         "schedule": settings.training.model_dump(),
         "rows": {row.name: {"changes": row.changes, "after": row.after} for row in rows},
         "final_iteration": {domain: summary(results, domain) for domain in ("target", "source")},
