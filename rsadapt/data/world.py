@@ -74,7 +74,7 @@ class Region:
 
 SOURCE = Region(
     land=Land(
-        lakes=0.05,
+        lakes=0.075,
         river_width=16.0,
         forest=0.24,
         forest_patch=130.0,
