@@ -176,7 +176,8 @@ def inspect(config: Config, assignments: Assignments = None, json_file: Json = N
     from rsadapt import console
     from rsadapt.verbs.inspect import inspect as verb
 
-    inspection = verb(config, assignments or ()).to_dict()
+    with console.progress() as progress:
+        inspection = verb(config, assignments or (), progress=progress).to_dict()
     console.show(console.inspection_tables(inspection))
     _write_json(inspection, json_file)
 
@@ -225,11 +226,12 @@ def evaluate(
     from rsadapt import console
     from rsadapt.verbs import evaluate as verb
 
-    reports = (
-        verb.evaluate(run)
-        if labels is None
-        else {"maps": verb.evaluate_maps(run, labels, classes=classes)}
-    )
+    with console.progress() as progress:
+        reports = (
+            verb.evaluate(run, progress=progress)
+            if labels is None
+            else {"maps": verb.evaluate_maps(run, labels, classes=classes)}
+        )
     for domain, report in reports.items():
         console.show(console.report_tables(report, domain))
     _write_json(reports, json_file)

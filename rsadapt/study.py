@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rsadapt import config
+from rsadapt.progress import Progress
 from rsadapt.run import RunFolder
-from rsadapt.training import Progress, train_run
+from rsadapt.training import train_run
 
 Values = dict[str, Any]
 
@@ -193,8 +194,8 @@ def _run(name: str, settings: config.Configuration, out: Path, progress: Progres
     validation = run.validation(settings.training.steps) if begun else None
     if validation is None:
 
-        def report(_task: str, done: int, total: int) -> None:
-            if progress is not None:
+        def report(task: str, done: int, total: int) -> None:
+            if progress is not None and task == "train":
                 progress(f"{name}, seed {settings.seed}", done, total)
 
         validation = train_run(settings, out, resume=begun, progress=report).validation

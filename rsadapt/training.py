@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,12 @@ from rsadapt.adapt.trainer import Learner, train
 from rsadapt.data.stream import in_order
 from rsadapt.errors import DataError
 from rsadapt.infer.evaluate import evaluate_samples
+from rsadapt.progress import Progress, watched
 from rsadapt.run import RunFolder, environment
 from rsadapt.sample import Batch
 
 LEAST_VALIDATION = 16
 """Pixels of a validation part's side: a network needs some cells to look at."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with a task's name, the units done and the units in all."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ def train_run(
         run.check_run(config.dump(settings))
     else:
         run.check_free()
-    session = _prepare(settings)
+    session = _prepare(settings, progress)
     session.learner.set_up()
     start = 0
     if not resume:
@@ -165,7 +163,12 @@ def train_run(
 
 
 def score(
-    places: build.Places, parts: Parts, facts: build.Facts, *, device: torch.device
+    places: build.Places,
+    parts: Parts,
+    facts: build.Facts,
+    *,
+    device: torch.device,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score a network on the validation part of each labelled domain.
 
@@ -176,7 +179,10 @@ def score(
     for domain, region in places.scored().items():
         windows = build.evaluation_windows(facts.settings, region, facts.normalise[domain])
         matrix = evaluate_samples(
-            in_order(windows, facts.settings.prediction.batch_size),
+            in_order(
+                watched(windows, f"score {domain}", progress),
+                facts.settings.prediction.batch_size,
+            ),
             build.probabilities(parts, domain),
             num_classes=len(facts.settings.classes),
             device=device,
@@ -185,14 +191,16 @@ def score(
     return reports
 
 
-def _prepare(settings: config.Configuration) -> _Session:
+def _prepare(settings: config.Configuration, progress: Progress | None) -> _Session:
     """Open, read and check all that the run needs."""
     places = build.places(settings)
-    _check_labels(settings, places)
+    _check_labels(settings, places, progress)
     learner = build.learner(settings, places.bands)
     trained_with = build.warm_start(learner.parts, settings)
     normalise = build.normalisers(
-        settings, places.source.training.statistics(), places.target.training.statistics()
+        settings,
+        places.source.training.statistics(progress),
+        places.target.training.statistics(progress),
     )
     if trained_with is not None:
         normalise["source"] = trained_with
@@ -204,7 +212,9 @@ def _prepare(settings: config.Configuration) -> _Session:
     return _Session(settings, places, learner, facts)
 
 
-def _check_labels(settings: config.Configuration, places: build.Places) -> None:
+def _check_labels(
+    settings: config.Configuration, places: build.Places, progress: Progress | None
+) -> None:
     """Read every label once: unknown ids and damaged files show before anything is written."""
     scheme = build.class_scheme(settings)
     for region in places.scored().values():
@@ -216,7 +226,7 @@ def _check_labels(settings: config.Configuration, places: build.Places) -> None:
                     f"{LEAST_VALIDATION} with a greater 'validation.share', or 0 for none"
                 )
     for region in places.labelled_regions():
-        counts = region.class_counts(scheme)
+        counts = region.class_counts(scheme, progress)
         if not counts[:-1].any():
             raise DataError(
                 f"{region.name} region: its {region.scenes[0].image.path.name} and others have no "

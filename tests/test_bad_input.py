@@ -208,9 +208,10 @@ def test_one_line_exit_code_one_and_nothing_written(project, case):
     case.spoil(project)
     before = contents(project)
     result = CliRunner().invoke(app, case.command.split())
-    (line,) = result.stderr.splitlines()
+    *progress, line = result.stderr.splitlines()
     assert result.exit_code == 1, result.output
     assert line.startswith("error: ")
+    assert all(re.match(r"(read|score) .*: \d+ of \d+", said) for said in progress)
     assert re.search(case.says, line), line
     assert "Traceback" not in result.output
     assert contents(project) == before

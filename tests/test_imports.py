@@ -25,36 +25,27 @@ HEAVY = {
     "typer",
 }
 
+BELOW_BUILD = "errors progress classes config run geo sample nets data adapt infer report"
+
 PARTS = {
     "errors": ("", ""),
+    "progress": ("", ""),
     "classes": ("errors", ""),
     "config": ("errors", ""),
     "run": ("errors", ""),
     "geo": ("errors classes", "rasterio geopandas shapely"),
     "sample": ("errors geo.grid", "torch"),
     "nets": ("errors", "torch torchvision"),
-    "data": ("sample classes geo errors", "torch"),
-    "data.augment": ("sample classes geo errors", "torch albumentations"),
+    "data": ("sample classes geo errors progress", "torch"),
+    "data.augment": ("sample classes geo errors progress", "torch albumentations"),
     "adapt": ("sample errors", "torch lightning_fabric"),
-    "infer": ("sample classes geo errors", "torch"),
+    "infer": ("sample classes geo errors progress", "torch"),
     "report": ("classes infer.metrics errors", "matplotlib"),
-    "build": (
-        "errors classes config run geo sample nets data adapt infer report",
-        "torch lightning_fabric",
-    ),
-    "training": (
-        "errors classes config run geo sample nets data adapt infer report build",
-        "torch lightning_fabric",
-    ),
-    "study": (
-        "errors classes config run geo sample nets data adapt infer report build training",
-        "torch",
-    ),
-    "verbs": (
-        "errors classes config run geo sample nets data adapt infer report build training study",
-        "torch",
-    ),
-    "console": ("errors", "rich"),
+    "build": (BELOW_BUILD, "torch lightning_fabric"),
+    "training": (f"{BELOW_BUILD} build", "torch lightning_fabric"),
+    "study": (f"{BELOW_BUILD} build training", "torch"),
+    "verbs": (f"{BELOW_BUILD} build training study", "torch"),
+    "console": ("errors progress", "rich"),
     "cli": ("verbs console errors", "typer"),
     "__init__": ("verbs classes errors", ""),
 }

@@ -16,6 +16,7 @@ from rsadapt.geo.grid import Window, tile_windows
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.statistics import BandStatistics, band_statistics
+from rsadapt.progress import Progress, watched
 from rsadapt.sample import Sample
 
 if TYPE_CHECKING:
@@ -71,13 +72,13 @@ class Region:
         """Whether every scene has labels."""
         return all(scene.label is not None for scene in self.scenes)
 
-    def blocks(self) -> Iterator[tuple[Scene, Window]]:
+    def blocks(self) -> list[tuple[Scene, Window]]:
         """Every usable pixel once, in pieces that fit in memory."""
-        for scene in self.scenes:
-            for window in scene.image.blocks(scene.area):
-                yield scene, window
+        return [
+            (scene, window) for scene in self.scenes for window in scene.image.blocks(scene.area)
+        ]
 
-    def statistics(self) -> BandStatistics:
+    def statistics(self, progress: Progress | None = None) -> BandStatistics:
         """Statistics of each band over the region's valid pixels, exact.
 
         Raises:
@@ -85,19 +86,22 @@ class Region:
         """
         try:
             return band_statistics(
-                scene.image.read(window, self.bands) for scene, window in self.blocks()
+                scene.image.read(window, self.bands)
+                for scene, window in watched(self.blocks(), f"read {self.name}", progress)
             )
         except DataError as error:
             raise DataError(f"{self.name} region: {error}") from error
 
-    def class_counts(self, scheme: ClassScheme) -> NDArray[np.int64]:
+    def class_counts(
+        self, scheme: ClassScheme, progress: Progress | None = None
+    ) -> NDArray[np.int64]:
         """Labelled valid pixels of each class [classes], and unlabelled ones as a last entry.
 
         Raises:
             DataError: for ids outside the class table.
         """
         counts = np.zeros(256, np.int64)
-        for scene, window in self.blocks():
+        for scene, window in watched(self.blocks(), f"read {self.name} labels", progress):
             _, valid = scene.image.read(window, self.bands)
             counts += np.bincount(scene.read_label(window, scheme)[valid], minlength=256)
         return np.append(counts[: len(scheme)], counts[IGNORE_INDEX])

@@ -24,12 +24,10 @@ from rsadapt.geo.grid import Grid, Window, tile_starts
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.writer import MapWriter
+from rsadapt.progress import Progress
 
 Probabilities = Callable[[Tensor], Tensor]
 """Images float32 [N, bands, h, w] in, probabilities of the classes [N, classes, h, w] out."""
-
-Progress = Callable[[str, int, int], None]
-"""Told the task, how much of it is done and its total."""
 
 Rows = tuple[int, NDArray[np.uint8], NDArray[np.float32]]
 """The first row, the train ids and the confidence [h, width] of some rows of a scene."""

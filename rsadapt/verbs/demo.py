@@ -12,8 +12,8 @@ from rsadapt import config as configurations
 from rsadapt.data.world import WORLD_SIZE, write_world
 from rsadapt.errors import OutputExistsError
 from rsadapt.geo.raster import Raster
+from rsadapt.progress import Progress
 from rsadapt.study import FROM_SCRATCH, Result, Values, run_study, standard_rows, summary
-from rsadapt.training import Progress
 from rsadapt.verbs.predict import predict
 
 SHOWN = {

@@ -8,16 +8,18 @@ from typing import Any
 from rsadapt import build, training
 from rsadapt.errors import DataError
 from rsadapt.infer import evaluate as scoring
+from rsadapt.progress import Progress
 
 Report = dict[str, Any]
 """What `ConfusionMatrix.to_dict` gives."""
 
 
-def evaluate(run: Path) -> dict[str, Report]:
+def evaluate(run: Path, *, progress: Progress | None = None) -> dict[str, Report]:
     """Score a run's network on the validation part of every labelled region.
 
     Args:
         run: a run's folder or checkpoint.
+        progress: called with a task's name, windows scored and windows in all.
 
     Returns:
         The report of each domain, "source" and "target", that has labels.
@@ -29,7 +31,9 @@ def evaluate(run: Path) -> dict[str, Report]:
     """
     model = build.model(run)
     places = build.places(model.facts.settings)
-    reports = training.score(places, model.parts, model.facts, device=model.device)
+    reports = training.score(
+        places, model.parts, model.facts, device=model.device, progress=progress
+    )
     if not reports:
         raise DataError(
             f"{run}: no region of this run has labels and a validation part; add 'labels' and a "

@@ -10,6 +10,7 @@ from typing import Any
 from rsadapt import build
 from rsadapt.classes import ClassScheme
 from rsadapt.data.geotiff import Region, Scene
+from rsadapt.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,15 @@ class Inspection:
         return asdict(self)
 
 
-def inspect(config: Path, assignments: Sequence[str] = ()) -> Inspection:
+def inspect(
+    config: Path, assignments: Sequence[str] = (), *, progress: Progress | None = None
+) -> Inspection:
     """Read both regions of a configuration, every pixel once or twice.
 
     Args:
         config: the configuration, YAML.
         assignments: "dotted.key=value" changes to it.
+        progress: called with a task's name, blocks read and blocks in all.
 
     Raises:
         RsadaptError: for whatever training would refuse about the files.
@@ -117,13 +121,15 @@ def inspect(config: Path, assignments: Sequence[str] = ()) -> Inspection:
     settings = build.configuration(config, assignments)
     scheme = build.class_scheme(settings)
     places = build.places(settings)
-    return Inspection(_region(places.source, scheme), _region(places.target, scheme))
+    return Inspection(
+        _region(places.source, scheme, progress), _region(places.target, scheme, progress)
+    )
 
 
-def _region(place: build.Place, scheme: ClassScheme) -> RegionFacts:
+def _region(place: build.Place, scheme: ClassScheme, progress: Progress | None) -> RegionFacts:
     parts = [place.training] if place.validation is None else [place.training, place.validation]
     scenes = {scene.image.path: scene for part in parts for scene in part.scenes}
-    statistics = place.training.statistics()
+    statistics = place.training.statistics(progress)
     figures = zip(
         _band_names(place.training),
         statistics.mean,
@@ -134,8 +140,8 @@ def _region(place: build.Place, scheme: ClassScheme) -> RegionFacts:
     )
     return RegionFacts(
         scenes=tuple(map(_scene, scenes.values())),
-        training=_part(place.training, scheme),
-        validation=None if place.validation is None else _part(place.validation, scheme),
+        training=_part(place.training, scheme, progress),
+        validation=None if place.validation is None else _part(place.validation, scheme, progress),
         valid_share=statistics.valid_share,
         bands=tuple(BandFacts(*figure) for figure in figures),
     )
@@ -156,11 +162,11 @@ def _scene(scene: Scene) -> SceneFacts:
     )
 
 
-def _part(region: Region, scheme: ClassScheme) -> PartFacts:
+def _part(region: Region, scheme: ClassScheme, progress: Progress | None) -> PartFacts:
     pixels = sum(scene.area.height * scene.area.width for scene in region.scenes)
     if not region.labelled:
         return PartFacts(pixels, None, None)
-    *counts, unlabelled = map(int, region.class_counts(scheme))
+    *counts, unlabelled = map(int, region.class_counts(scheme, progress))
     labelled = sum(counts)
     shares = [count / max(labelled, 1) for count in counts]
     return PartFacts(

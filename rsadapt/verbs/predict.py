@@ -12,7 +12,7 @@ from rsadapt.errors import OutputExistsError
 from rsadapt.geo.raster import Raster
 from rsadapt.infer.evaluate import CLASSES_TAG
 from rsadapt.infer.predict import PredictedScene, predict_scene
-from rsadapt.training import Progress
+from rsadapt.progress import Progress
 
 
 def predict(

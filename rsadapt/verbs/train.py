@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsadapt import build
-from rsadapt.training import Outcome, Progress, train_run
+from rsadapt.progress import Progress
+from rsadapt.training import Outcome, train_run
 
 
 def train(
