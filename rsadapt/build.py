@@ -30,6 +30,7 @@ from rsadapt.geo.regions import split_areas
 from rsadapt.geo.statistics import BandStatistics
 from rsadapt.nets.deeplab import DeepLab
 from rsadapt.nets.discriminator import Discriminator
+from rsadapt.nets.encoder import Encoder
 from rsadapt.nets.resnet import ResNetEncoder
 from rsadapt.nets.small import SmallEncoder
 from rsadapt.run import RunFolder
@@ -297,7 +298,7 @@ def batches(
 def network(settings: config.Configuration, bands: int) -> DeepLab:
     """The segmentation network, with fresh (or ImageNet) weights."""
     chosen = settings.network
-    encoder: nn.Module
+    encoder: Encoder
     if chosen.encoder == "small":
         if chosen.pretrained:
             raise ConfigError("network.pretrained: there are no weights of the small encoder")

@@ -55,8 +55,8 @@ class NetworkSettings(Settings):
     """The segmentation network."""
 
     encoder: Literal["small", "resnet18", "resnet34", "resnet50", "resnet101"] = "resnet18"
-    levels: Annotated[int, Field(ge=1, le=4)] = 2
-    """Classifiers, on the last stages of the encoder."""
+    levels: Annotated[int, Field(ge=1, le=3)] = 2
+    """Classifiers, on the last stages of the encoder; every encoder has three at its stride."""
     rates: Annotated[list[int], Field(min_length=1)] = [6, 12, 18, 24]
     """Dilations of the classifiers' branches, in cells."""
     pretrained: bool = False

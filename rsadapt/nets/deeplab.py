@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from rsadapt.errors import ShapeError
+from rsadapt.nets.encoder import Encoder
 
 Upsampling = Literal["cells", "corners"]
-
-
-class Encoder(Protocol):
-    """What DeepLab asks of an encoder: features of its stages, all levels at one stride.
-
-    Cell (i, j) of every feature map must lie at pixel (stride * i, stride * j), which convolutions
-    and pools of odd size with half of it as padding give.
-    """
-
-    channels: tuple[int, ...]
-    stride: int
-
-    def __call__(self, image: Tensor) -> list[Tensor]:
-        """Turn images into the features of each stage, first stage first."""
-        ...
 
 
 class AtrousPyramid(nn.Module):
@@ -61,7 +47,7 @@ class DeepLab(nn.Module):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: Encoder,
         *,
         bands: int,
         classes: int,
@@ -73,10 +59,10 @@ class DeepLab(nn.Module):
         self.encoder = encoder
         self.bands = bands
         self.levels = levels
-        self.stride = _stride(encoder)
+        self.stride = encoder.stride
         self.upsampling = upsampling
         self.classifiers = nn.ModuleList(
-            AtrousPyramid(width, classes, rates) for width in _channels(encoder)[-levels:]
+            AtrousPyramid(width, classes, rates) for width in encoder.channels[-levels:]
         )
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -133,17 +119,3 @@ def _branch(channels: int, classes: int, rate: int) -> nn.Conv2d:
     nn.init.normal_(branch.weight, std=0.01)  # as DeepLab-v2's released models start
     branch.bias = nn.Parameter(torch.zeros(classes))
     return branch
-
-
-def _channels(encoder: nn.Module) -> tuple[int, ...]:
-    channels = encoder.channels
-    if not isinstance(channels, tuple):
-        raise TypeError(f"an encoder's channels must be a tuple, found {type(channels).__name__}")
-    return channels
-
-
-def _stride(encoder: nn.Module) -> int:
-    stride = encoder.stride
-    if not isinstance(stride, int):
-        raise TypeError(f"an encoder's stride must be an int, found {type(stride).__name__}")
-    return stride

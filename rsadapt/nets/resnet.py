@@ -6,12 +6,14 @@ from typing import Literal
 
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import nn
+
+from rsadapt.nets.encoder import Encoder
 
 ResNetName = Literal["resnet18", "resnet34", "resnet50", "resnet101"]
 
 
-class ResNetEncoder(nn.Module):
+class ResNetEncoder(Encoder):
     """The convolutional part of a ResNet (He et al. 2016) without its two last reductions.
 
     The third and fourth stage keep the second's resolution and dilate their 3x3 convolutions by 2
@@ -24,32 +26,19 @@ class ResNetEncoder(nn.Module):
         pretrained: start from torchvision's ImageNet weights, which it downloads or finds in its
             cache. For other than three bands the first layer repeats the weights of red, green and
             blue in turn, scaled to keep the size of its response.
-
-    Attributes:
-        channels: channels of the four stages.
-        stride: pixels between neighbouring cells of every stage from the second on.
     """
 
-    stride = 8
-
     def __init__(self, name: ResNetName, *, bands: int = 3, pretrained: bool = False) -> None:
-        super().__init__()
         net = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None)
-        self.stem = nn.Sequential(_first_layer(net.conv1, bands), net.bn1, net.relu, net.maxpool)
-        self.stages = nn.ModuleList([net.layer1, net.layer2, net.layer3, net.layer4])
         _dilate(net.layer3, 2)
         _dilate(net.layer4, 4)
         expansion = net.layer1[0].expansion
-        self.channels = tuple(expansion * width for width in (64, 128, 256, 512))
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Turn images [N, bands, H, W] into the features of the four stages, first stage first."""
-        features = []
-        value = self.stem(image)
-        for stage in self.stages:
-            value = stage(value)
-            features.append(value)
-        return features
+        super().__init__(
+            nn.Sequential(_first_layer(net.conv1, bands), net.bn1, net.relu, net.maxpool),
+            [net.layer1, net.layer2, net.layer3, net.layer4],
+            channels=tuple(expansion * width for width in (64, 128, 256, 512)),
+            stride=8,
+        )
 
 
 def _dilate(stage: nn.Module, dilation: int) -> None:

@@ -4,42 +4,29 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from rsadapt.nets.encoder import Encoder
 
-class SmallEncoder(nn.Module):
+
+class SmallEncoder(Encoder):
     """Three dilated stages at an output stride of 4: about a hundredth of a ResNet-18's work.
 
     Args:
         bands: bands of the image.
         width: channels of the stem; the stages have 2, 3 and 4 times as many.
-
-    Attributes:
-        channels: channels of the three stages.
-        stride: pixels between neighbouring cells of every stage.
     """
 
-    stride = 4
-
     def __init__(self, *, bands: int = 3, width: int = 16) -> None:
-        super().__init__()
-        self.channels = (2 * width, 3 * width, 4 * width)
-        self.stem = _layer(bands, width, stride=2)
-        first, second, third = self.channels
-        self.stages = nn.ModuleList(
+        first, second, third = 2 * width, 3 * width, 4 * width
+        super().__init__(
+            _layer(bands, width, stride=2),
             [
                 nn.Sequential(_layer(width, first, stride=2), _Residual(first)),
                 nn.Sequential(_layer(first, second, dilation=2), _Residual(second, dilation=2)),
                 nn.Sequential(_layer(second, third, dilation=4), _Residual(third, dilation=4)),
-            ]
+            ],
+            channels=(first, second, third),
+            stride=4,
         )
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Turn images [N, bands, H, W] into the features of the three stages, first stage first."""
-        features = []
-        value = self.stem(image)
-        for stage in self.stages:
-            value = stage(value)
-            features.append(value)
-        return features
 
 
 class _Residual(nn.Module):

@@ -306,14 +306,23 @@ network:
   encoder: resnet18 # small: quickest, for a first look; resnet34, resnet50, resnet101: slower
   pretrained: false # true: start from ImageNet weights (downloaded once); not with small
   levels: 2
+  batch_norm: per_domain # the target is predicted with statistics of its own
+  batch_norm_momentum: 0.02
 
-method:
-  name: output_space # adversarial, in output space; source_only: the baseline to compare with
-  segmentation: [0.1, 1.0] # weight of the supervised loss at each level, main level last
-  adversarial: [0.0002, 0.001] # weight of the adversarial loss at each level; not of source_only
+method: # adversarial, in output space; the baseline: --set 'method={{name: source_only}}'
+  name: output_space
+  segmentation: [0.4, 1.0] # weight of the supervised loss at each level, main level last
+  adversarial: [0.04, 0.2] # of the adversarial loss; lower it where classes vanish from the maps
 
+optimiser:
+  name: adamw
+  rate: 0.001
+  head_factor: 1.0
+  weight_decay: 0.01
+
+# It helps to train source_only first and to go on from there: init_from: runs/source
 training:
-  steps: 20000
+  steps: 4000
   batch_size: 4 # windows of each region in a step
   tile: {tile} # pixels of a window's side; the smallest scene and a training part must hold it
   augment: [dihedral] # flips and quarter turns

@@ -119,11 +119,3 @@ def test_images_too_small_name_a_tile_that_works(size):
     with pytest.raises(ShapeError, match=r"at least 5 x 5 .*found .* use tiles of 8 or more"):
         net(torch.zeros(1, 3, *size))
     assert net(torch.zeros(1, 3, 8, 8))[-1].shape[-2:] == (2, 2)
-
-
-@pytest.mark.parametrize(("attribute", "value"), [("channels", [1]), ("stride", 8.0)])
-def test_encoders_that_do_not_describe_themselves(attribute, value):
-    encoder = Sampler()
-    setattr(encoder, attribute, value)
-    with pytest.raises(TypeError, match=f"encoder's {attribute} must be"):
-        DeepLab(encoder, bands=1, classes=1, levels=1)
