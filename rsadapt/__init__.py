@@ -1,1 +1,50 @@
-"""rsadapt: make a segmentation network that was trained where labels exist work where none do."""
+"""rsadapt: make a segmentation network that was trained where labels exist work where none do.
+
+The verbs of the command line as functions, and the few types they are about. Each is loaded when it
+is first asked for, so that importing the package stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rsadapt.classes import ClassScheme
+    from rsadapt.errors import RsadaptError
+    from rsadapt.verbs.demo import demo
+    from rsadapt.verbs.evaluate import evaluate, evaluate_maps
+    from rsadapt.verbs.init import init
+    from rsadapt.verbs.inspect import inspect
+    from rsadapt.verbs.predict import predict
+    from rsadapt.verbs.train import train
+
+__all__ = [
+    "ClassScheme",
+    "RsadaptError",
+    "demo",
+    "evaluate",
+    "evaluate_maps",
+    "init",
+    "inspect",
+    "predict",
+    "train",
+]
+
+_HOMES = {
+    "ClassScheme": "rsadapt.classes",
+    "RsadaptError": "rsadapt.errors",
+    "demo": "rsadapt.verbs.demo",
+    "evaluate": "rsadapt.verbs.evaluate",
+    "evaluate_maps": "rsadapt.verbs.evaluate",
+    "init": "rsadapt.verbs.init",
+    "inspect": "rsadapt.verbs.inspect",
+    "predict": "rsadapt.verbs.predict",
+    "train": "rsadapt.verbs.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rsadapt' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from rsadapt import config
-from rsadapt.adapt import checkpoint
 from rsadapt.adapt.adapted_batch_norm import AdaptedBatchNorm
 from rsadapt.adapt.batch_norm import BatchNormPolicy, Domain, DomainStatistics
 from rsadapt.adapt.method import Method, Parts
@@ -23,17 +21,15 @@ from rsadapt.adapt.trainer import Learner, Schedule
 from rsadapt.classes import ClassScheme
 from rsadapt.data.geotiff import GridWindows, RandomWindows, Region, open_scenes
 from rsadapt.data.stream import stream
-from rsadapt.errors import CheckpointError, ConfigError, DataError, MissingFileError
+from rsadapt.errors import ConfigError, DataError, MissingFileError
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.regions import split_areas
-from rsadapt.geo.statistics import BandStatistics
 from rsadapt.nets.deeplab import DeepLab
 from rsadapt.nets.discriminator import Discriminator
 from rsadapt.nets.encoder import Encoder
 from rsadapt.nets.resnet import ResNetEncoder
 from rsadapt.nets.small import SmallEncoder
-from rsadapt.run import RunFolder
 from rsadapt.sample import Batch
 
 if TYPE_CHECKING:
@@ -148,6 +144,8 @@ def _place(name: str, region: config.RegionSettings, settings: config.Configurat
     root = Path(settings.root)
     label_files = _files(region.labels, root)
     files = [file for file in _files(region.scenes, root) if file not in label_files]
+    if not files:
+        raise DataError(f"{name} region: every scene is also named as a label; name them apart")
     if label_files and len(label_files) != len(files):
         raise DataError(
             f"{name} region: {len(files)} scenes and {len(label_files)} label files; "
@@ -233,13 +231,12 @@ Normalisers = dict[Domain, Normaliser]
 
 
 def normalisers(
-    settings: config.Configuration, source: BandStatistics, target: BandStatistics
+    settings: config.Configuration, source: Normaliser, target: Normaliser
 ) -> Normalisers:
-    """How each domain's images are standardised."""
-    chosen = target if settings.normalise_by == "region" else source
+    """How each domain's images are standardised, given how its own statistics would do it."""
     return {
-        "source": Normaliser.from_statistics(source),
-        "target": Normaliser.from_statistics(chosen),
+        "source": source,
+        "target": target if settings.normalise_by == "region" else source,
     }
 
 
@@ -344,13 +341,40 @@ def learner(settings: config.Configuration, bands: int) -> Learner:
             optimisers[name] = Adam(
                 others[name].parameters(), lr=chosen.discriminator_rate, betas=(0.9, 0.99)
             )
-    statistics = _statistics(settings, segmenter)
     return Learner(
-        Parts(segmenter, segmenter.upsample, statistics, others),
+        Parts(segmenter, segmenter.upsample, statistics(settings, segmenter), others),
         optimisers,
         method(settings),
-        Fabric(accelerator=settings.device.accelerator, precision=settings.device.precision),
+        Fabric(accelerator=_device_type(settings), devices=1, precision=settings.device.precision),
     )
+
+
+def device(settings: config.Configuration) -> torch.device:
+    """Where a trained network is used.
+
+    Raises:
+        ConfigError: for an accelerator that this machine has not.
+    """
+    return torch.device(_device_type(settings))
+
+
+def _device_type(settings: config.Configuration) -> str:
+    wanted = settings.device.accelerator
+    there = [
+        name
+        for name, found in (
+            ("cuda", torch.cuda.is_available()),
+            ("mps", torch.backends.mps.is_available()),
+            ("cpu", True),
+        )
+        if found
+    ]
+    if wanted != "auto" and wanted not in there:
+        raise ConfigError(
+            f"device.accelerator is {wanted}, and this machine has {' and '.join(there)}; "
+            f"choose one of those, or auto"
+        )
+    return there[0] if wanted == "auto" else wanted
 
 
 def batch_norm_policy(settings: config.Configuration) -> BatchNormPolicy:
@@ -359,7 +383,8 @@ def batch_norm_policy(settings: config.Configuration) -> BatchNormPolicy:
     return "source" if chosen == "per_domain" and not method(settings).uses_target else chosen
 
 
-def _statistics(settings: config.Configuration, segmenter: DeepLab) -> DomainStatistics:
+def statistics(settings: config.Configuration, segmenter: DeepLab) -> DomainStatistics:
+    """The batch-norm statistics of a network under the policy in force."""
     momentum = settings.network.batch_norm_momentum
     return DomainStatistics(segmenter, batch_norm_policy(settings), momentum=momentum)
 
@@ -393,186 +418,3 @@ def schedule(settings: config.Configuration) -> Schedule:
         validate_every=training.validate_every,
         save_every=training.save_every,
     )
-
-
-# Trained models
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What was decided once for a run and holds for all that is done with its network.
-
-    Attributes:
-        settings: the resolved configuration.
-        normalise: how each domain's images are standardised.
-        bands: bands read from a scene, 1-based.
-        record: how the run came to be, JSON-ready.
-    """
-
-    settings: config.Configuration
-    normalise: Normalisers
-    bands: tuple[int, ...]
-    record: dict[str, Any]
-
-    def to_json(self) -> str:
-        """All of it as one text, for the checkpoint."""
-        return json.dumps(
-            {
-                "settings": self.settings.model_dump(),
-                "normalise": {name: n.to_dict() for name, n in self.normalise.items()},
-                "bands": self.bands,
-                "record": self.record,
-            }
-        )
-
-    @classmethod
-    def from_json(cls, text: str, *, where: Path) -> Facts:
-        """Read `to_json` back.
-
-        Raises:
-            ConfigError: for a configuration that this version does not know.
-        """
-        facts = json.loads(text)
-        return cls(
-            settings=config.parse(facts["settings"], where=where),
-            normalise={
-                "source": Normaliser.from_dict(facts["normalise"]["source"]),
-                "target": Normaliser.from_dict(facts["normalise"]["target"]),
-            },
-            bands=tuple(facts["bands"]),
-            record=facts["record"],
-        )
-
-
-@dataclass(frozen=True)
-class Model:
-    """A trained network with all that is needed to use it.
-
-    Attributes:
-        parts: the network and its batch-norm statistics, on `device`.
-        facts: what was decided once for its run.
-        step: training steps done.
-        device: where the network is.
-    """
-
-    parts: Parts
-    facts: Facts
-    step: int
-    device: torch.device
-
-    @property
-    def scheme(self) -> ClassScheme:
-        """The class table."""
-        return class_scheme(self.facts.settings)
-
-
-def probabilities(parts: Parts, domain: Domain) -> Callable[[Tensor], Tensor]:
-    """The function from images [N, bands, H, W] to the main level's class probabilities.
-
-    They are [N, classes, H, W], computed as images of `domain` are evaluated and predicted.
-    """
-
-    def predict(images: Tensor) -> Tensor:
-        parts.network.eval()
-        with parts.statistics.evaluating(domain):
-            logits = parts.network(images)[-1]
-        height, width = images.shape[-2:]
-        return parts.upsample(logits, (height, width)).softmax(1)
-
-    return predict
-
-
-def checkpoint_file(path: Path) -> Path:
-    """The checkpoint that a run folder or a file's own path names."""
-    return RunFolder(path).checkpoint if path.is_dir() else path
-
-
-def model(path: Path) -> Model:
-    """Load a trained network from a run folder or a checkpoint file, onto its run's device.
-
-    Raises:
-        MissingFileError: where there is none.
-        CheckpointError: for a file that is damaged, or no checkpoint of a run.
-    """
-    file = checkpoint_file(path)
-    state = checkpoint.load(file)
-    if "facts" not in state:
-        raise CheckpointError(f"{file}: bare weights; expected a run's folder or checkpoint")
-    facts = Facts.from_json(state["facts"], where=file)
-    settings = facts.settings
-    bare = settings.model_copy(
-        update={"network": settings.network.model_copy(update={"pretrained": False})}
-    )
-    segmenter = network(bare, len(facts.bands))
-    load_weights(segmenter, state["network"], where=file)
-    device = _device(settings)
-    segmenter.to(device)
-    statistics = _statistics(settings, segmenter)
-    statistics.load_state_dict(state["statistics"])
-    return Model(Parts(segmenter, segmenter.upsample, statistics), facts, state["step"], device)
-
-
-def _device(settings: config.Configuration) -> torch.device:
-    """The configured device where this machine has it, else the CPU."""
-    wanted = settings.device.accelerator
-    if wanted in ("auto", "cuda") and torch.cuda.is_available():
-        return torch.device("cuda")
-    if wanted in ("auto", "mps") and torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
-
-
-def warm_start(parts: Parts, settings: config.Configuration) -> Normaliser | None:
-    """Give the network the weights that `init_from` names.
-
-    Returns:
-        The source normaliser those weights were trained with, None for bare weights.
-
-    Raises:
-        MissingFileError: where there is no such file.
-        CheckpointError: for another class table or other shapes.
-    """
-    if settings.init_from is None:
-        return None
-    file = checkpoint_file(Path(settings.init_from))
-    state = checkpoint.load(file)
-    if "facts" not in state:
-        load_weights(parts.network, state, where=file)
-        parts.statistics.load_state_dict({})
-        return None
-    facts = Facts.from_json(state["facts"], where=file)
-    theirs, ours = class_scheme(facts.settings), class_scheme(settings)
-    if (theirs.names, theirs.ids) != (ours.names, ours.ids):
-        raise CheckpointError(
-            f"{file}: has another class table ({_listed(theirs)}) than the configuration "
-            f"({_listed(ours)}); start from a run of the same classes"
-        )
-    load_weights(parts.network, state["network"], where=file)
-    parts.statistics.load_state_dict(state["statistics"])
-    return facts.normalise["source"]
-
-
-def _listed(scheme: ClassScheme) -> str:
-    return ", ".join(
-        f"{code} {name}" for code, name in zip(scheme.codes, scheme.names, strict=True)
-    )
-
-
-def load_weights(segmenter: nn.Module, weights: dict[str, Any], *, where: Path) -> None:
-    """Load named tensors into a network of exactly those names and shapes.
-
-    Raises:
-        CheckpointError: naming the first tensors that do not fit.
-    """
-    own = segmenter.state_dict()
-    wrong = [
-        name
-        for name in own.keys() | weights.keys()
-        if name not in own or name not in weights or own[name].shape != weights[name].shape
-    ]
-    if wrong:
-        raise CheckpointError(
-            f"{where}: {len(wrong)} of {len(own)} tensors do not fit the configured network, such "
-            f"as {', '.join(sorted(wrong)[:3])}; check 'network', 'bands' and 'classes'"
-        )
-    segmenter.load_state_dict(weights)

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from rsadapt.errors import OutputExistsError, RsadaptError
+from rsadapt.errors import MissingFileError, OutputExistsError, RsadaptError
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
@@ -91,6 +91,8 @@ def _new_file(path: Path | None) -> Path | None:
     """Refuse a file that is there already, before any work is done."""
     if path is not None and path.exists():
         raise OutputExistsError(f"{path}: exists already; choose another name")
+    if path is not None and not path.parent.is_dir():
+        raise MissingFileError(f"{path}: there is no folder {path.parent}; make it first")
     return path
 
 
@@ -145,6 +147,7 @@ def demo(
     console.show([console.comparison_table(result.table, "Target region, validation part")])
     for description, file in result.files.items():
         typer.echo(f"{description}: {file}")
+    typer.echo("The maps open in QGIS or any other GIS, in their classes' colours, on their place.")
 
 
 @app.command(cls=FileCommand)

@@ -16,6 +16,10 @@ LEAST_ADVERSARIAL_TILE = 32
 """Pixels: the stride of the discriminators."""
 
 
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""Of a loss."""
+
+
 class Settings(BaseModel):
     """A group of fields; unknown ones are refused."""
 
@@ -57,7 +61,7 @@ class NetworkSettings(Settings):
     encoder: Literal["small", "resnet18", "resnet34", "resnet50", "resnet101"] = "resnet18"
     levels: Annotated[int, Field(ge=1, le=3)] = 2
     """Classifiers, on the last stages of the encoder; every encoder has three at its stride."""
-    rates: Annotated[list[int], Field(min_length=1)] = [6, 12, 18, 24]
+    rates: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [6, 12, 18, 24]
     """Dilations of the classifiers' branches, in cells."""
     pretrained: bool = False
     """Start the encoder from torchvision's ImageNet weights (downloaded, or from its cache)."""
@@ -73,7 +77,7 @@ class SourceOnlySettings(Settings):
     """Train on the labelled source alone."""
 
     name: Literal["source_only"]
-    segmentation: list[float] = [0.1, 1.0]
+    segmentation: list[Weight] = [0.1, 1.0]
     """Weight of the cross-entropy at each level, main level last."""
 
 
@@ -87,9 +91,9 @@ class OutputSpaceSettings(Settings):
     """AdaptSegNet: adversarial adaptation in output space (Tsai et al. 2018)."""
 
     name: Literal["output_space"]
-    segmentation: list[float] = [0.1, 1.0]
+    segmentation: list[Weight] = [0.1, 1.0]
     """Weight of the cross-entropy at each level, main level last."""
-    adversarial: list[float] = [0.0002, 0.001]
+    adversarial: list[Weight] = [0.0002, 0.001]
     """Weight of the adversarial loss at each level; the published GTA5 values."""
     objective: Literal["bce", "least_squares"] = "bce"
     discriminator_width: Annotated[int, Field(ge=1)] = 64

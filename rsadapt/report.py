@@ -104,7 +104,8 @@ def bars(path: Path, rows: Mapping[str, Mapping[str, float | None]], *, title: s
     axis: Axes = figure.subplots()
     width = 0.8 / len(rows)
     for number, (name, values) in enumerate(rows.items()):
-        heights = [100 * (values[label] or 0.0) for label in classes]
+        known = [values[label] for label in classes]
+        heights = [np.nan if value is None else 100 * value for value in known]
         places = np.arange(len(classes)) + (number - (len(rows) - 1) / 2) * width
         axis.bar(places, heights, width, label=name)
     axis.set_xticks(np.arange(len(classes)), classes)

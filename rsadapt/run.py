@@ -113,7 +113,7 @@ class RunFolder:
         return None
 
     def seconds(self) -> float:
-        """Seconds spent in training steps, over all the times the run went on."""
+        """Wall-clock seconds of training, over all the times the run went on."""
         return float(sum(event.get("seconds", 0.0) for event in self.events()))
 
     def rewind(self, step: int) -> None:

@@ -50,7 +50,7 @@ class Result:
         seed: of the run.
         run: its folder.
         validation: by domain, the report of `ConfusionMatrix.to_dict` at the final iteration.
-        seconds: spent in training steps.
+        seconds: wall-clock time of training, with its validations and checkpoints.
     """
 
     row: str
@@ -77,9 +77,9 @@ def standard_rows(values: Values, *, first: Values = FROM_SCRATCH) -> dict[str, 
 
     Returns:
         "source-only", "adapted-batch-norm" (which starts from it), "weight-zero" (the same
-        adaptation without its adversarial loss), "single-level" (main level only), "multi-level",
-        and "target-trained", which learns from the target's labels what is attainable; besides
-        these the first parts, which are not reported.
+        adaptation without its adversarial loss), "single-level" (adversarial at the main level
+        only), "multi-level", and "target-trained", which learns from the target's labels what is
+        attainable; besides these the first parts, which are not reported.
     """
     method = values["method"]
     supervised: Values = {"method": {"name": "source_only", "segmentation": method["segmentation"]}}

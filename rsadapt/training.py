@@ -17,7 +17,9 @@ from rsadapt.adapt.method import Parts
 from rsadapt.adapt.trainer import Learner, train
 from rsadapt.data.stream import in_order
 from rsadapt.errors import DataError
+from rsadapt.geo.normalise import Normaliser
 from rsadapt.infer.evaluate import evaluate_samples
+from rsadapt.model import Facts, probabilities, warm_start
 from rsadapt.progress import Progress, watched
 from rsadapt.run import RunFolder, environment
 from rsadapt.sample import Batch
@@ -49,11 +51,10 @@ class _Session:
     settings: config.Configuration
     places: build.Places
     learner: Learner
-    facts: build.Facts
+    facts: Facts
 
-    def restore(self, run: RunFolder) -> int:
-        """Load the run's latest state; return the steps done."""
-        state = checkpoint.load(run.checkpoint)
+    def restore(self, state: dict[str, Any]) -> int:
+        """Load the state that `save` wrote; return the steps done."""
         parts = self.learner.parts
         parts.network.load_state_dict(state["network"])
         parts.statistics.load_state_dict(state["statistics"])
@@ -108,14 +109,18 @@ class _Session:
             source=batches("source"),
             target=batches("target") if self.learner.method.uses_target else None,
             log=log,
-            validate=lambda done: self.log_validation(run, done),
+            validate=lambda done: self.log_validation(run, done, progress),
             save=lambda done: self.save(run, done),
         )
 
-    def log_validation(self, run: RunFolder, done: int) -> None:
+    def log_validation(self, run: RunFolder, done: int, progress: Progress | None) -> None:
         """Score the network and write the figures down."""
         reports = score(
-            self.places, self.learner.parts, self.facts, device=self.learner.fabric.device
+            self.places,
+            self.learner.parts,
+            self.facts,
+            device=self.learner.fabric.device,
+            progress=progress,
         )
         run.append({"step": done, "validation": reports})
 
@@ -147,25 +152,29 @@ def train_run(
         run.check_run(config.dump(settings))
     else:
         run.check_free()
-    session = _prepare(settings, progress)
+    state = checkpoint.load(run.checkpoint) if resume and run.checkpoint.exists() else None
+    if state is None:
+        session = _prepare(settings, progress)
+    else:
+        facts = Facts.from_json(state["facts"], where=run.checkpoint)
+        learner = build.learner(settings, len(facts.bands))
+        session = _Session(settings, build.places(settings), learner, facts)
     session.learner.set_up()
-    start = 0
+    start = 0 if state is None else session.restore(state)
     if not resume:
         run.create(config.dump(settings), session.facts.record)
-    elif run.checkpoint.exists():
-        start = session.restore(run)
     run.rewind(start)
     session.train(run, start, progress)
     steps = settings.training.steps
     if run.validation(steps) is None:
-        session.log_validation(run, steps)
+        session.log_validation(run, steps, progress)
     return Outcome(run, steps, run.validation(steps) or {})
 
 
 def score(
     places: build.Places,
     parts: Parts,
-    facts: build.Facts,
+    facts: Facts,
     *,
     device: torch.device,
     progress: Progress | None = None,
@@ -183,7 +192,7 @@ def score(
                 watched(windows, f"score {domain}", progress),
                 facts.settings.prediction.batch_size,
             ),
-            build.probabilities(parts, domain),
+            probabilities(parts, domain),
             num_classes=len(facts.settings.classes),
             device=device,
         )
@@ -192,23 +201,19 @@ def score(
 
 
 def _prepare(settings: config.Configuration, progress: Progress | None) -> _Session:
-    """Open, read and check all that the run needs."""
+    """Open, read and check all that a new run needs."""
     places = build.places(settings)
     _check_labels(settings, places, progress)
-    learner = build.learner(settings, places.bands)
-    trained_with = build.warm_start(learner.parts, settings)
-    normalise = build.normalisers(
-        settings,
-        places.source.training.statistics(progress),
-        places.target.training.statistics(progress),
-    )
-    if trained_with is not None:
-        normalise["source"] = trained_with
+    bands = places.source.training.bands
+    learner = build.learner(settings, len(bands))
+    source = warm_start(learner.parts, settings, bands)
+    if source is None:
+        source = Normaliser.from_statistics(places.source.training.statistics(progress))
+    target = Normaliser.from_statistics(places.target.training.statistics(progress))
+    normalise = build.normalisers(settings, source, target)
     for domain in normalise:  # what cannot give a first sample is refused before anything is made
         build.training_windows(settings, places, normalise, domain)[0]
-    facts = build.Facts(
-        settings, normalise, places.source.training.bands, _record(settings, places)
-    )
+    facts = Facts(settings, normalise, bands, _record(settings))
     return _Session(settings, places, learner, facts)
 
 
@@ -234,9 +239,8 @@ def _check_labels(
             )
 
 
-def _record(settings: config.Configuration, places: build.Places) -> dict[str, Any]:
+def _record(settings: config.Configuration) -> dict[str, Any]:
     """The facts every result must state, and where they were made."""
-    split = settings.target.validation
     return {
         "seed": settings.seed,
         "method": settings.method.name,
@@ -245,6 +249,17 @@ def _record(settings: config.Configuration, places: build.Places) -> dict[str, A
         or ("ImageNet (torchvision)" if settings.network.pretrained else "random"),
         "batch_norm": build.batch_norm_policy(settings),
         "evaluation": f"windows of {settings.prediction.tile} pixels at the scene's own resolution",
-        "target_split": f"trained without labels on all but the {split.side} {split.share:.0%}",
+        "target_split": _target_split(settings),
         **environment(),
     }
+
+
+def _target_split(settings: config.Configuration) -> str:
+    """What of the target training saw, in words."""
+    if settings.target.scenes == settings.source.scenes:
+        return "trained with the target's labels, which are the source's"
+    if not build.method(settings).uses_target:
+        return "statistics of its images at most"
+    split = settings.target.validation
+    kept = f" but the {split.side} {split.share:.0%}" if split.share else ""
+    return f"trained on all{kept}, without labels"

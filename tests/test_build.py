@@ -1,10 +1,5 @@
 """From a configuration to objects."""
 
-import copy
-import json
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -13,16 +8,14 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from rsadapt import build, config
-from rsadapt.adapt import checkpoint
 from rsadapt.adapt.adapted_batch_norm import AdaptedBatchNorm
 from rsadapt.adapt.output_space import OutputSpace
 from rsadapt.adapt.source_only import SourceOnly
 from rsadapt.classes import ClassScheme
 from rsadapt.data.world import WORLD_CLASSES
-from rsadapt.errors import CheckpointError, ConfigError, DataError, MissingFileError
+from rsadapt.errors import ConfigError, DataError, MissingFileError
 from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.normalise import Normaliser
-from rsadapt.geo.statistics import BandStatistics
 from rsadapt.geo.writer import write_raster
 
 
@@ -172,7 +165,7 @@ def test_bands_are_chosen_in_order(country):
 
 
 def test_target_is_standardised_by_itself_or_by_the_source(settings):
-    source, target = (BandStatistics((mean,), (2.0,), (0.0,), (9.0,), 5, 5) for mean in (1.0, 7.0))
+    source, target = (Normaliser((mean,), (2.0,)) for mean in (1.0, 7.0))
     own = build.normalisers(settings(), source, target)
     assert (own["source"].mean, own["target"].mean) == ((1.0,), (7.0,))
     lent = build.normalisers(settings("normalise_by=source"), source, target)
@@ -181,9 +174,7 @@ def test_target_is_standardised_by_itself_or_by_the_source(settings):
 
 def test_streams_of_runs_and_domains_differ(settings):
     places = build.places(settings())
-    normalise = build.normalisers(
-        settings(), places.source.training.statistics(), places.target.training.statistics()
-    )
+    normalise = dict.fromkeys(("source", "target"), Normaliser((0.0,) * 4, (1.0,) * 4))
     seeds = {
         build.training_windows(settings(f"seed={seed}"), places, normalise, domain).seed
         for seed in range(5)
@@ -277,146 +268,3 @@ def test_seed_decides_the_network_whatever_the_method(settings):
 def test_schedule_ends_at_the_horizon_or_at_the_last_step(settings):
     assert build.schedule(settings()).horizon == 3
     assert build.schedule(settings("training.horizon=9")).horizon == 9
-
-
-# Trained models
-
-
-@pytest.fixture
-def trained(settings, tmp_path):
-    """A checkpoint as a run writes it, with statistics of both domains."""
-    learner = build.learner(settings("seed=5"), 4)
-    for domain in ("source", "target"):
-        learner.parts.train()
-        with learner.parts.statistics.domain(domain):
-            learner.parts.network(torch.randn(2, 4, 16, 16) + (domain == "target"))
-    normalise = {
-        "source": Normaliser((1.0,) * 4, (2.0,) * 4),
-        "target": Normaliser((3.0,) * 4, (4.0,) * 4),
-    }
-    facts = build.Facts(settings("seed=5"), normalise, (1, 2, 3, 4), {"seed": 5})
-    file = tmp_path / "run" / "checkpoint.pt"
-    file.parent.mkdir()
-    state = {
-        "step": 8,
-        "facts": facts.to_json(),
-        "network": learner.parts.network.state_dict(),
-        "statistics": learner.parts.statistics.state_dict(),
-    }
-    checkpoint.save(file, state)
-    return file, facts, learner.parts
-
-
-def test_facts_read_back_the_same(trained):
-    _, facts, _ = trained
-    assert build.Facts.from_json(facts.to_json(), where=Path("x")) == facts
-    unknown = json.loads(facts.to_json())
-    unknown["settings"]["training"]["epochs"] = 3
-    with pytest.raises(ConfigError, match=r"x\.pt: unknown key 'training\.epochs'"):
-        build.Facts.from_json(json.dumps(unknown), where=Path("x.pt"))
-
-
-def test_model_answers_as_it_did_when_it_was_saved(trained):
-    file, facts, parts = trained
-    images = torch.randn(2, 4, 20, 24)
-    answers = []
-    for model in (build.model(file), build.model(file.parent)):
-        assert (model.step, model.facts, model.scheme) == (8, facts, WORLD_CLASSES)
-        for domain in ("source", "target"):
-            found = build.probabilities(model.parts, domain)(images)
-            expected = build.probabilities(parts, domain)(images)
-            assert torch.equal(found, expected)
-            assert found.shape == (2, 7, 20, 24)
-            torch.testing.assert_close(found.sum(1), torch.ones(2, 20, 24))
-            answers.append(found)
-    assert not torch.equal(answers[0], answers[1])
-
-
-def test_pretrained_model_is_loaded_without_a_download(trained, tmp_path):
-    file, _, _ = trained
-    state = checkpoint.load(file)
-    facts = json.loads(state["facts"])
-    facts["settings"]["network"]["pretrained"] = True  # would be refused for the small encoder
-    checkpoint.save(tmp_path / "other.pt", state | {"facts": json.dumps(facts)})
-    assert build.model(tmp_path / "other.pt").facts.settings.network.pretrained
-
-
-def test_bare_weights_are_no_model(trained, tmp_path):
-    _, _, parts = trained
-    checkpoint.save(tmp_path / "bare.pt", parts.network.state_dict())
-    with pytest.raises(CheckpointError, match=r"bare\.pt: bare weights"):
-        build.model(tmp_path / "bare.pt")
-
-
-def test_missing_model(tmp_path):
-    with pytest.raises(MissingFileError, match=r"checkpoint\.pt: no checkpoint here"):
-        build.model(tmp_path)
-
-
-def test_warm_start_takes_weights_statistics_and_the_sources_normaliser(trained, settings):
-    file, facts, theirs = trained
-    chosen = settings(f"init_from={file.parent}", "seed=9")
-    ours = build.learner(chosen, 4).parts
-    assert build.warm_start(ours, chosen) == facts.normalise["source"]
-    for mine, yours in (
-        (ours.network.state_dict(), theirs.network.state_dict()),
-        (ours.statistics.state_dict(), theirs.statistics.state_dict()),
-    ):
-        assert all(torch.equal(mine[name], yours[name]) for name in yours)
-
-
-def test_warm_start_from_bare_weights_starts_the_target_from_them(trained, settings, tmp_path):
-    _, _, theirs = trained
-    checkpoint.save(tmp_path / "bare.pt", theirs.network.state_dict())
-    chosen = settings(f"init_from={tmp_path / 'bare.pt'}")
-    ours = build.learner(chosen, 4).parts
-    assert build.warm_start(ours, chosen) is None
-    images = torch.randn(1, 4, 16, 16)
-    answers = [build.probabilities(ours, domain)(images) for domain in ("source", "target")]
-    assert torch.equal(answers[0], answers[1])
-    assert torch.equal(answers[0], build.probabilities(theirs, "source")(images))
-
-
-def test_no_warm_start(settings):
-    chosen = settings()
-    parts = build.learner(chosen, 4).parts
-    before = copy.deepcopy(parts.network.state_dict())
-    assert build.warm_start(parts, chosen) is None
-    after = parts.network.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            "classes=[{name: a, id: 1, colour: '#000000'}]",
-            r"another class table \(1 water.*\(1 a\)",
-        ),
-        ("network.levels=1", r"tensors do not fit the configured network.*'network'"),
-        ("network.encoder=resnet18", "tensors do not fit"),
-    ],
-)
-def test_warm_start_that_does_not_fit(trained, values, change, message):
-    file, _, _ = trained
-    values["method"] = {"name": "source_only", "segmentation": [1.0] * (2 - (change[-1] == "1"))}
-    assignments = [change, f"init_from={file}"]
-    chosen = config.parse(config.assign(values, assignments), where="test")
-    parts = build.learner(chosen, 4).parts
-    with pytest.raises(CheckpointError, match=message):
-        build.warm_start(parts, chosen)
-
-
-def test_weights_of_other_bands_do_not_fit(trained, settings):
-    file, _, _ = trained
-    parts = build.learner(settings(), 3).parts
-    with pytest.raises(
-        CheckpointError, match=r"1 of \d+ tensors .* such as encoder\.stem\.0\.weight"
-    ):
-        build.load_weights(parts.network, checkpoint.load(file)["network"], where=file)
-
-
-def test_copied_run_needs_nothing_else(trained, tmp_path):
-    file, _, _ = trained
-    shutil.copy(file, tmp_path / "renamed.pt")
-    assert build.model(tmp_path / "renamed.pt").step == 8

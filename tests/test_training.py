@@ -22,6 +22,7 @@ from rsadapt.errors import (
     OutputExistsError,
     RsadaptError,
 )
+from rsadapt.model import load
 from rsadapt.training import score, train_run
 
 LEARNED = ("network", "statistics", "others", "optimisers")
@@ -207,7 +208,7 @@ def test_runs_of_every_kind_learn_and_are_scored(run, changes):
     assert set(outcome.validation) == {"source", "target"}
     assert 0 <= outcome.validation["target"]["totals"]["miou"] <= 1
     assert all(np.isfinite(list(found.values())).all() for found in losses(outcome))
-    facts = build.model(outcome.run.path).facts
+    facts = load(outcome.run.path).facts
     fresh = build.learner(facts.settings, len(facts.bands)).parts.network.state_dict()
     assert not same(dict(fresh), dict(state(outcome)["network"]))
 
@@ -233,7 +234,7 @@ def test_adapted_batch_norm_moves_the_targets_statistics_alone(run, tmp_path):
 
 def test_validation_is_that_of_the_saved_model(run):
     outcome = run("run")
-    model = build.model(outcome.run.path)
+    model = load(outcome.run.path)
     places = build.places(model.facts.settings)
     found = score(places, model.parts, model.facts, device=model.device)
     assert found == outcome.validation == outcome.run.validation(3)
@@ -249,7 +250,7 @@ def test_record_states_what_every_result_must(run):
         "initial_weights": "random",
     }.items() <= (record.items())
     assert {"batch_norm", "evaluation", "target_split", "commit", "packages"} <= record.keys()
-    facts = build.model(outcome.run.path).facts
+    facts = load(outcome.run.path).facts
     assert facts.record == record
     assert config.parse(yaml.safe_load(outcome.run.configuration.read_text()), where="") == (
         facts.settings
@@ -267,7 +268,7 @@ def test_warm_start_begins_with_a_runs_network_and_source_normaliser(run, own_wo
     rates = ["optimiser.rate=1.0e-30", "optimiser.weight_decay=0.0", "network.batch_norm=frozen"]
     then = run("then", f"init_from={tmp_path / 'first'}", *rates)
     assert same(state(first)["network"], state(then)["network"])
-    ours, theirs = (build.model(o.run.path).facts.normalise for o in (then, first))
+    ours, theirs = (load(o.run.path).facts.normalise for o in (then, first))
     assert ours["source"] == theirs["source"]
     assert json.loads(then.run.record.read_text())["initial_weights"] == str(tmp_path / "first")
 

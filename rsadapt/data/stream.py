@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from rsadapt.errors import RsadaptError
@@ -79,11 +81,19 @@ def stream(
         sampler=_Share(start, batch_size, rank, ranks),
         num_workers=workers,
         pin_memory=pin,
+        worker_init_fn=_leave_signals_to_the_trainer,
+        generator=torch.Generator(),  # else the loader draws from torch's own random state
     )
     for batch in loader:
         if isinstance(batch, RsadaptError):
             raise batch
         yield batch
+
+
+def _leave_signals_to_the_trainer(_worker: int) -> None:
+    """Keep a worker alive when Ctrl-C reaches the whole process group: the trainer saves first."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def in_order(samples: Iterable[Sample], batch_size: int) -> Iterator[Batch]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,10 +36,6 @@ class BandStatistics:
     def valid_share(self) -> float:
         """Valid pixels among all, 0..1."""
         return self.valid / self.total
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the figures as plain numbers and tuples, for checkpoints and reports."""
-        return asdict(self)
 
 
 def band_statistics(

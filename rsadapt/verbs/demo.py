@@ -76,7 +76,9 @@ def demo(
     ]
     results = run_study(rows, [seed], lambda _: values, out / "runs", progress=progress)
     maps = {
-        result.row: predict(result.run, world.target_images, out / "maps" / result.row)[0].classes
+        result.row: predict(
+            result.run, world.target_images, out / "maps" / result.row, progress=progress
+        )[0].classes
         for result in results
     }
     table = summary(results)

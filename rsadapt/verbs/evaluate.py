@@ -8,6 +8,7 @@ from typing import Any
 from rsadapt import build, training
 from rsadapt.errors import DataError
 from rsadapt.infer import evaluate as scoring
+from rsadapt.model import load
 from rsadapt.progress import Progress
 
 Report = dict[str, Any]
@@ -29,15 +30,15 @@ def evaluate(run: Path, *, progress: Progress | None = None) -> dict[str, Report
         CheckpointError: for a checkpoint that cannot be used.
         DataError: for data that cannot be read, or where no region has labels to score.
     """
-    model = build.model(run)
+    model = load(run)
     places = build.places(model.facts.settings)
     reports = training.score(
         places, model.parts, model.facts, device=model.device, progress=progress
     )
     if not reports:
         raise DataError(
-            f"{run}: no region of this run has labels and a validation part; add 'labels' and a "
-            f"'validation.share' above 0, or score maps against a folder of labels"
+            f"{run}: no region of this run had labels and a validation part; predict labelled "
+            f"scenes with it and score the maps: rsadapt evaluate MAPS --labels DIR"
         )
     return reports
 

@@ -12,6 +12,7 @@ from rsadapt.errors import OutputExistsError
 from rsadapt.geo.raster import Raster
 from rsadapt.infer.evaluate import CLASSES_TAG
 from rsadapt.infer.predict import PredictedScene, predict_scene
+from rsadapt.model import Model, load, probabilities
 from rsadapt.progress import Progress
 
 
@@ -41,7 +42,7 @@ def predict(
         DataError: for a scene that cannot be read, or lacks bands of the run.
         OutputExistsError: for maps that are already there, or scenes of one name.
     """
-    model = build.model(run)
+    model = load(run)
     rasters = [Raster(scene) for scene in scenes]
     for raster in rasters:
         build.check_bands(raster, model.facts.bands)
@@ -52,7 +53,7 @@ def predict(
             raster,
             out,
             scheme=model.scheme,
-            predict=build.probabilities(model.parts, domain),
+            predict=probabilities(model.parts, domain),
             normalise=model.facts.normalise[domain],
             bands=model.facts.bands,
             tile=settings.tile,
@@ -77,7 +78,7 @@ def _refuse_same_names(scenes: Sequence[Path]) -> None:
             )
 
 
-def _tags(model: build.Model, run: Path, scene: Path, domain: Domain) -> dict[str, str]:
+def _tags(model: Model, run: Path, scene: Path, domain: Domain) -> dict[str, str]:
     """What a map says of its origin."""
     record = model.facts.record
     return {

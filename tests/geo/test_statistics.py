@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -59,9 +57,3 @@ def test_no_valid_pixel_is_an_error():
         band_statistics([(values, valid & False)] * 2)
     with pytest.raises(DataError, match="no valid pixel among 0"):
         band_statistics([])
-
-
-def test_statistics_are_ready_for_json():
-    table = band_statistics([image()]).to_dict()
-    assert list(table) == ["mean", "std", "minimum", "maximum", "valid", "total"]
-    assert len(json.loads(json.dumps(table))["mean"]) == 3

@@ -1,0 +1,175 @@
+"""Trained networks: read back as they were saved, and gone on from."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from rsadapt import build, config
+from rsadapt.adapt import checkpoint
+from rsadapt.data.world import WORLD_CLASSES
+from rsadapt.errors import CheckpointError, ConfigError, MissingFileError
+from rsadapt.geo.normalise import Normaliser
+from rsadapt.model import Facts, load, load_weights, probabilities, warm_start
+
+BANDS = (1, 2, 3, 4)
+
+
+@pytest.fixture
+def settings(values):
+    """Settings with "dotted.key=value" changes."""
+
+    def parse(*assignments):
+        return config.parse(config.assign(values, list(assignments)), where="test")
+
+    return parse
+
+
+@pytest.fixture
+def trained(settings, tmp_path):
+    """A checkpoint as a run writes it, with statistics of both domains."""
+    learner = build.learner(settings("seed=5"), 4)
+    for domain in ("source", "target"):
+        learner.parts.train()
+        with learner.parts.statistics.domain(domain):
+            learner.parts.network(torch.randn(2, 4, 16, 16) + (domain == "target"))
+    normalise = {
+        "source": Normaliser((1.0,) * 4, (2.0,) * 4),
+        "target": Normaliser((3.0,) * 4, (4.0,) * 4),
+    }
+    facts = Facts(settings("seed=5"), normalise, BANDS, {"seed": 5})
+    file = tmp_path / "run" / "checkpoint.pt"
+    file.parent.mkdir()
+    state = {
+        "step": 8,
+        "facts": facts.to_json(),
+        "network": learner.parts.network.state_dict(),
+        "statistics": learner.parts.statistics.state_dict(),
+    }
+    checkpoint.save(file, state)
+    return file, facts, learner.parts
+
+
+def test_facts_read_back_the_same(trained):
+    _, facts, _ = trained
+    assert Facts.from_json(facts.to_json(), where=Path("x")) == facts
+    unknown = json.loads(facts.to_json())
+    unknown["settings"]["training"]["epochs"] = 3
+    with pytest.raises(ConfigError, match=r"x\.pt: unknown key 'training\.epochs'"):
+        Facts.from_json(json.dumps(unknown), where=Path("x.pt"))
+
+
+def test_model_answers_as_it_did_when_it_was_saved(trained):
+    file, facts, parts = trained
+    images = torch.randn(2, 4, 20, 24)
+    answers = []
+    for model in (load(file), load(file.parent)):
+        assert (model.step, model.facts, model.scheme) == (8, facts, WORLD_CLASSES)
+        for domain in ("source", "target"):
+            found = probabilities(model.parts, domain)(images)
+            expected = probabilities(parts, domain)(images)
+            assert torch.equal(found, expected)
+            assert found.shape == (2, 7, 20, 24)
+            torch.testing.assert_close(found.sum(1), torch.ones(2, 20, 24))
+            answers.append(found)
+    assert not torch.equal(answers[0], answers[1])
+
+
+def test_pretrained_model_is_loaded_without_a_download(trained, tmp_path):
+    file, _, _ = trained
+    state = checkpoint.load(file)
+    facts = json.loads(state["facts"])
+    facts["settings"]["network"]["pretrained"] = True  # would be refused for the small encoder
+    checkpoint.save(tmp_path / "other.pt", state | {"facts": json.dumps(facts)})
+    assert load(tmp_path / "other.pt").facts.settings.network.pretrained
+
+
+def test_bare_weights_are_no_model(trained, tmp_path):
+    _, _, parts = trained
+    checkpoint.save(tmp_path / "bare.pt", parts.network.state_dict())
+    with pytest.raises(CheckpointError, match=r"bare\.pt: bare weights"):
+        load(tmp_path / "bare.pt")
+
+
+def test_missing_model(tmp_path):
+    with pytest.raises(MissingFileError, match=r"no run here .*--labels"):
+        load(tmp_path)
+
+
+def test_warm_start_takes_weights_statistics_and_the_sources_normaliser(trained, settings):
+    file, facts, theirs = trained
+    chosen = settings(f"init_from={file.parent}", "seed=9")
+    ours = build.learner(chosen, 4).parts
+    assert warm_start(ours, chosen, BANDS) == facts.normalise["source"]
+    for mine, yours in (
+        (ours.network.state_dict(), theirs.network.state_dict()),
+        (ours.statistics.state_dict(), theirs.statistics.state_dict()),
+    ):
+        assert all(torch.equal(mine[name], yours[name]) for name in yours)
+
+
+def test_warm_start_from_bare_weights_starts_the_target_from_them(trained, settings, tmp_path):
+    _, _, theirs = trained
+    checkpoint.save(tmp_path / "bare.pt", theirs.network.state_dict())
+    chosen = settings(f"init_from={tmp_path / 'bare.pt'}")
+    ours = build.learner(chosen, 4).parts
+    assert warm_start(ours, chosen, BANDS) is None
+    images = torch.randn(1, 4, 16, 16)
+    answers = [probabilities(ours, domain)(images) for domain in ("source", "target")]
+    assert torch.equal(answers[0], answers[1])
+    assert torch.equal(answers[0], probabilities(theirs, "source")(images))
+
+
+def test_no_warm_start(settings):
+    chosen = settings()
+    parts = build.learner(chosen, 4).parts
+    before = copy.deepcopy(parts.network.state_dict())
+    assert warm_start(parts, chosen, BANDS) is None
+    after = parts.network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "classes=[{name: a, id: 1, colour: '#000000'}]",
+            r"another class table \(1 water.*\(1 a\)",
+        ),
+        ("network.levels=1", r"tensors do not fit the configured network.*'network'"),
+        ("network.encoder=resnet18", "tensors do not fit"),
+    ],
+)
+def test_warm_start_that_does_not_fit(trained, values, change, message):
+    file, _, _ = trained
+    values["method"] = {"name": "source_only", "segmentation": [1.0] * (2 - (change[-1] == "1"))}
+    assignments = [change, f"init_from={file}"]
+    chosen = config.parse(config.assign(values, assignments), where="test")
+    parts = build.learner(chosen, 4).parts
+    with pytest.raises(CheckpointError, match=message):
+        warm_start(parts, chosen, BANDS)
+
+
+def test_warm_start_in_another_order_of_bands_is_refused(trained, settings):
+    chosen = settings(f"init_from={trained[0]}")
+    parts = build.learner(chosen, 4).parts
+    with pytest.raises(CheckpointError, match=r"trained on bands \[1, 2, 3, 4\].*\[4, 3, 2, 1\]"):
+        warm_start(parts, chosen, (4, 3, 2, 1))
+
+
+def test_weights_of_other_bands_do_not_fit(trained, settings):
+    file, _, _ = trained
+    parts = build.learner(settings(), 3).parts
+    with pytest.raises(
+        CheckpointError, match=r"1 of \d+ tensors .* such as encoder\.stem\.0\.weight"
+    ):
+        load_weights(parts.network, checkpoint.load(file)["network"], where=file)
+
+
+def test_copied_run_needs_nothing_else(trained, tmp_path):
+    file, _, _ = trained
+    shutil.copy(file, tmp_path / "renamed.pt")
+    assert load(tmp_path / "renamed.pt").step == 8
