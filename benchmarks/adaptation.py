@@ -26,7 +26,7 @@ from rsadapt.run import RunFolder
 from rsadapt.study import FROM_SCRATCH, Result, Row, run_study, standard_rows, summary
 
 RESULTS = Path(__file__).parent / "results"
-FACTS = ("classes", "evaluation", "target_split", "commit", "python", "platform", "packages")
+FACTS = ("classes", "evaluation", "commit", "python", "platform", "packages")
 """What holds for all runs of a study, from the record of each."""
 
 REAL_ROWS = ("source-only", "multi-level", "target-trained")
@@ -47,7 +47,9 @@ def main() -> None:
         return
     print(markdown(results))
     file = RESULTS / f"{options.pair}.json"
-    file.write_text(json.dumps(_record(options, rows, results), indent=1) + "\n", encoding="utf-8")
+    file.write_text(
+        json.dumps(_record(options, values, rows, results), indent=1) + "\n", encoding="utf-8"
+    )
     print(f"written to {file}")
 
 
@@ -101,18 +103,29 @@ def _base(options: argparse.Namespace, values: Values) -> Callable[[int], Values
     return procedural
 
 
-def _record(options: argparse.Namespace, rows: Sequence[Row], results: Sequence[Result]) -> Values:
+def _record(
+    options: argparse.Namespace, values: Values, rows: Sequence[Row], results: Sequence[Result]
+) -> Values:
     """Everything a reader needs to judge the figures, or to make them again."""
     settings = build.configuration(results[0].run / "config.yaml")
-    record = json.loads(RunFolder(results[0].run).record.read_text())
+    records = [json.loads(RunFolder(result.run).record.read_text()) for result in results]
+    facts = {key: records[0][key] for key in FACTS}
+    for record, result in zip(records, results, strict=True):
+        if {key: record[key] for key in FACTS} != facts:
+            raise SystemExit(f"{result.run}: made by other code or packages; train all runs anew")
     return {
-        "command": f"python benchmarks/adaptation.py {' '.join(sys.argv[1:])}",
+        "command": f"python benchmarks/adaptation.py {options.pair} --out runs/{options.pair} "
+        f"--seeds {' '.join(map(str, options.seeds))}",
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {options.threads} thread a run",
-        "facts": {key: record[key] for key in FACTS},
+        "facts": facts,
         "initial_weights": "random; all rows go on from a supervised first part of their labels",
         "first_part": FROM_SCRATCH,
-        "schedule": settings.training.model_dump(),
+        "configuration": settings.model_dump(exclude={"root", "init_from", "seed", "method"}),
+        "method": values["method"],
         "rows": {row.name: {"changes": row.changes, "after": row.after} for row in rows},
+        "batch_norm": {
+            r.row: record["batch_norm"] for r, record in zip(results, records, strict=True)
+        },
         "final_iteration": {domain: summary(results, domain) for domain in ("target", "source")},
     }
 
