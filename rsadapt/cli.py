@@ -166,9 +166,11 @@ def init(
     ),
 ) -> None:
     """Write a commented configuration for your files."""
+    from rsadapt import console
     from rsadapt.verbs.init import init as verb
 
-    written = verb(source, labels, target, out=out)
+    with console.progress() as progress:
+        written = verb(source, labels, target, out=out, progress=progress)
     typer.echo(f"wrote {written}; name its classes, then look at the data and train:")
     typer.echo(f"  rsadapt inspect {written}\n  rsadapt train {written}")
 
@@ -233,7 +235,7 @@ def evaluate(
         reports = (
             verb.evaluate(run, progress=progress)
             if labels is None
-            else {"maps": verb.evaluate_maps(run, labels, classes=classes)}
+            else {"maps": verb.evaluate_maps(run, labels, classes=classes, progress=progress)}
         )
     for domain, report in reports.items():
         console.show(console.report_tables(report, domain))

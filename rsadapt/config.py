@@ -273,21 +273,32 @@ def assign(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
         ConfigError: for an assignment without "=", a path through something that is no group, or
             a value that is not YAML.
     """
-    out = dict(values)
+    changes = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
             raise ConfigError(f"'{assignment}': expected key=value, such as training.steps=500")
         try:
-            value = yaml.load(text, _Loader)
+            changes[key] = yaml.load(text, _Loader)
         except yaml.YAMLError as error:
             raise ConfigError(f"'{assignment}': the value is not valid YAML") from error
+    return change(values, changes)
+
+
+def change(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with fields replaced, each named by its dotted path.
+
+    Raises:
+        ConfigError: for a path through something that is no group.
+    """
+    out = dict(values)
+    for key, value in changes.items():
         *groups, leaf = key.split(".")
         place = out
         for group in groups:
             inner = place.get(group, {})
             if not isinstance(inner, dict):
-                raise ConfigError(f"'{assignment}': '{group}' is a value, not a group of fields")
+                raise ConfigError(f"'{key}': '{group}' is a value, not a group of fields")
             place[group] = dict(inner)
             place = place[group]
         place[leaf] = value

@@ -131,7 +131,7 @@ def run_study(
         values = base(seed) | {"seed": seed}
         folder = out / f"seed-{seed}"
         for row in rows:
-            changed = _apply(values, row.changes)
+            changed = config.change(values, row.changes)
             if row.after is not None:
                 changed["init_from"] = str((folder / row.after).resolve())
             settings = config.parse(changed, where=f"row '{row.name}'")
@@ -171,19 +171,6 @@ def _class_means(group: Sequence[Result], domain: str) -> dict[str, float | None
         found = [table[name]["iou"] for table in tables if table[name]["iou"] is not None]
         means[name] = statistics.mean(found) if found else None
     return means
-
-
-def _apply(values: Values, changes: Values) -> Values:
-    """Return `values` with the fields of dotted names replaced."""
-    out = dict(values)
-    for key, value in changes.items():
-        *groups, leaf = key.split(".")
-        place = out
-        for group in groups:
-            place[group] = dict(place.get(group, {}))
-            place = place[group]
-        place[leaf] = value
-    return out
 
 
 def _run(name: str, settings: config.Configuration, out: Path, progress: Progress | None) -> Result:

@@ -16,6 +16,7 @@ from rsadapt.geo.grid import Window
 from rsadapt.geo.raster import Raster
 from rsadapt.infer.metrics import ConfusionMatrix
 from rsadapt.infer.predict import Probabilities, probabilities_of
+from rsadapt.progress import Progress, watched
 from rsadapt.sample import Batch
 
 RASTER_SUFFIXES = (".tif", ".tiff", ".png", ".jp2", ".img", ".vrt")
@@ -56,20 +57,23 @@ def evaluate_samples(
     return matrix
 
 
-def evaluate_maps(pairs: Sequence[tuple[Path, Path]], scheme: ClassScheme) -> ConfusionMatrix:
+def evaluate_maps(
+    pairs: Sequence[tuple[Path, Path]], scheme: ClassScheme, progress: Progress | None = None
+) -> ConfusionMatrix:
     """Count finished maps against label rasters, block by block.
 
     Args:
         pairs: (map, label raster), each pair on one grid. Nodata and ignored ids of a label are
             left out; those of a map are counted as missed.
         scheme: the class table of both.
+        progress: called with "score maps", maps done and maps in all.
 
     Raises:
         DataError: for a pair on two grids, an unreadable file or ids outside the class table.
         MissingFileError: for a file that is not there.
     """
     matrix = ConfusionMatrix(len(scheme))
-    for map_path, label_path in pairs:
+    for map_path, label_path in watched(pairs, "score maps", progress):
         prediction, label = Raster(map_path), Raster(label_path)
         _check_grids(prediction, label)
         for window in label.blocks(None):

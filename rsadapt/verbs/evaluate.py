@@ -43,7 +43,9 @@ def evaluate(run: Path, *, progress: Progress | None = None) -> dict[str, Report
     return reports
 
 
-def evaluate_maps(maps: Path, labels: Path, *, classes: Path | None = None) -> Report:
+def evaluate_maps(
+    maps: Path, labels: Path, *, classes: Path | None = None, progress: Progress | None = None
+) -> Report:
     """Score a folder of class maps against a folder of label rasters of the same names.
 
     Args:
@@ -51,6 +53,7 @@ def evaluate_maps(maps: Path, labels: Path, *, classes: Path | None = None) -> R
         labels: folder of label rasters on the maps' grids.
         classes: a configuration whose class table to use; the one that `predict` wrote into the
             maps by default.
+        progress: called with a task's name, maps scored and maps in all.
 
     Raises:
         MissingFileError: for a folder or file that is not there.
@@ -62,4 +65,4 @@ def evaluate_maps(maps: Path, labels: Path, *, classes: Path | None = None) -> R
         scheme = scoring.scheme_of_maps([path for path, _ in pairs])
     else:
         scheme = build.class_scheme(build.configuration(classes))
-    return scoring.evaluate_maps(pairs, scheme).to_dict(scheme.names)
+    return scoring.evaluate_maps(pairs, scheme, progress).to_dict(scheme.names)

@@ -19,6 +19,7 @@ from rsadapt.data.geotiff import Region, Scene
 from rsadapt.errors import DataError, OutputExistsError
 from rsadapt.geo.raster import Raster
 from rsadapt.infer.evaluate import CLASSES_TAG
+from rsadapt.progress import Progress, watched
 
 MAX_TILE = 256
 """Pixels of a training window's side where the scenes have room for it."""
@@ -79,7 +80,12 @@ class _Class:
 
 
 def init(
-    source: Sequence[Path], labels: Sequence[Path], target: Sequence[Path], *, out: Path
+    source: Sequence[Path],
+    labels: Sequence[Path],
+    target: Sequence[Path],
+    *,
+    out: Path,
+    progress: Progress | None = None,
 ) -> Path:
     """Write a configuration that trains as it is, to be improved by hand.
 
@@ -91,6 +97,7 @@ def init(
         labels: their label rasters, in the same order.
         target: scenes to adapt to.
         out: the YAML file; paths near it are written relative to its folder.
+        progress: called with a task's name, blocks read and blocks in all.
 
     Returns:
         `out`.
@@ -105,7 +112,7 @@ def init(
     given = {"source": source, "labels": labels, "target": target}
     places, share = _open(given)
     regions = places.labelled_regions()
-    counts = _count_ids(regions)
+    counts = _count_ids(regions, progress)
     ignored = sorted(_no_classes(counts) | _nodata(regions) | {IGNORE_INDEX})
     folder = out.resolve().parent
     text = _write(
@@ -167,11 +174,11 @@ def _labels(regions: Sequence[Region]) -> list[Raster]:
     return [scene.label for scene in _scenes(regions) if scene.label is not None]
 
 
-def _count_ids(regions: Sequence[Region]) -> Counter[int]:
+def _count_ids(regions: Sequence[Region], progress: Progress | None) -> Counter[int]:
     """Pixels of each label id, nodata excluded."""
     counts: Counter[int] = Counter()
     for region in regions:
-        for scene, window in region.blocks():
+        for scene, window in watched(region.blocks(), f"read {region.name} labels", progress):
             if scene.label is None:
                 continue
             raw, valid = scene.label.read(window, [1])

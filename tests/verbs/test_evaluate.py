@@ -62,5 +62,5 @@ def test_run_without_labels_to_score_says_so(configuration, tmp_path):
     values["source"]["validation"] = values["target"]["validation"] = {"share": 0.0}
     (tmp_path / "none.yaml").write_text(yaml.safe_dump(values))
     run = train(tmp_path / "none.yaml", out=tmp_path / "run", assignments=["training.steps=1"])
-    with pytest.raises(DataError, match="no region of this run has labels"):
+    with pytest.raises(DataError, match="no region of this run had labels"):
         evaluate(run.run.path)
