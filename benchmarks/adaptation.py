@@ -18,8 +18,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from rsadapt import build, config
 from rsadapt.data.world import write_world
 from rsadapt.run import RunFolder
@@ -37,7 +35,6 @@ Values = dict[str, Any]
 def main() -> None:
     """Train what is not trained yet, print the table and write the results."""
     options = _options()
-    torch.set_num_threads(options.threads)
     values = config.load_yaml(config.recipe(_recipe(options.pair)))
     rows = list(standard_rows(values).values())
     if options.pair != "procedural":
@@ -78,7 +75,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("pair", choices=["procedural", "kampala-banepa", "banepa-kampala"])
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
-    parser.add_argument("--threads", type=int, default=1, help="of each process (default 1)")
     parser.add_argument("--root", type=Path, help="folder of the real regions")
     parser.add_argument("--no-results", action="store_true", help="train only: others collect")
     return parser.parse_args()
@@ -116,7 +112,7 @@ def _record(
     return {
         "command": f"python benchmarks/adaptation.py {options.pair} --out runs/{options.pair} "
         f"--seeds {' '.join(map(str, options.seeds))}",
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {options.threads} thread a run",
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {settings.device.threads} thread a run",
         "facts": facts,
         "initial_weights": "random; all rows go on from a supervised first part of their labels",
         "first_part": FROM_SCRATCH,

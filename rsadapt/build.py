@@ -329,6 +329,7 @@ def learner(settings: config.Configuration, bands: int) -> Learner:
     """
     from lightning_fabric import Fabric
 
+    set_threads(settings)
     torch.manual_seed(settings.seed)
     segmenter = network(settings, bands)
     optimisers: dict[str, Optimizer] = {"network": _optimiser(settings, segmenter)}
@@ -347,6 +348,12 @@ def learner(settings: config.Configuration, bands: int) -> Learner:
         method(settings),
         Fabric(accelerator=_device_type(settings), devices=1, precision=settings.device.precision),
     )
+
+
+def set_threads(settings: config.Configuration) -> None:
+    """Let PyTorch use as many threads of the CPU as configured, in the whole process."""
+    if settings.device.threads is not None:
+        torch.set_num_threads(settings.device.threads)
 
 
 def device(settings: config.Configuration) -> torch.device:

@@ -166,6 +166,9 @@ class DeviceSettings(Settings):
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    threads: Annotated[int, Field(ge=1)] | None = None
+    """Of the CPU; PyTorch's choice unless given. Small networks want one: more gain little, change
+    the last digits, and wait for one another where the machine is busy."""
 
 
 class Configuration(Settings):

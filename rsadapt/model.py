@@ -133,6 +133,7 @@ def load(path: Path) -> Model:
     )
     segmenter = build.network(bare, len(facts.bands))
     load_weights(segmenter, state["network"], where=file)
+    build.set_threads(settings)
     device = build.device(settings)
     segmenter.to(device)
     statistics = build.statistics(settings, segmenter)
