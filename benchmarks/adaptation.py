@@ -112,7 +112,7 @@ def _record(
     return {
         "command": f"python benchmarks/adaptation.py {options.pair} --out runs/{options.pair} "
         f"--seeds {' '.join(map(str, options.seeds))}",
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {settings.device.threads} thread a run",
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         "facts": facts,
         "initial_weights": "random; all rows go on from a supervised first part of their labels",
         "first_part": FROM_SCRATCH,
