@@ -125,7 +125,7 @@ def test_standard_rows_are_configurations_that_start_from_earlier_rows(values):
     for name, row in rows.items():
         assert row.name == name
         assert row.after is None or names.index(row.after) < names.index(name)
-        settings = config.parse(study._apply(values, row.changes), where=name)
+        settings = config.parse(config.change(values, row.changes), where=name)
         target_supervised = settings.source == settings.target
         assert target_supervised is name.startswith("target")
     adversarial = {
