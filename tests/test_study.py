@@ -129,7 +129,7 @@ def test_standard_rows_are_configurations_that_start_from_earlier_rows(values):
         target_supervised = settings.source == settings.target
         assert target_supervised is name.startswith("target")
     adversarial = {
-        name: study._apply(values, rows[name].changes)["method"]["adversarial"]
+        name: config.change(values, rows[name].changes)["method"]["adversarial"]
         for name in ("weight-zero", "single-level", "multi-level")
     }
     assert adversarial == {
