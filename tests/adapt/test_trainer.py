@@ -138,6 +138,15 @@ def test_signal_lets_the_step_finish_saves_and_stops(number):
     assert [signal.getsignal(each) for each in SIGNALS] == before
 
 
+@pytest.fixture
+def heard():
+    """SIGINT as a terminal gives it; what runs in the background may inherit it ignored."""
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
+
+
+@pytest.mark.usefixtures("heard")
 def test_second_signal_acts_at_once():
     before = [signal.getsignal(each) for each in SIGNALS]
 
