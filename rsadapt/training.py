@@ -85,7 +85,6 @@ class _Session:
     def train(self, run: RunFolder, start: int, progress: Progress | None) -> None:
         """Train from `start` to the end of the schedule."""
         steps = self.settings.training.steps
-
         clock = time.perf_counter()
 
         def log(done: int, losses: dict[str, float]) -> None:
