@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, overload
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from rsadapt.errors import ShapeError
 from rsadapt.nets.encoder import Encoder
 
 Upsampling = Literal["cells", "corners"]
+Pyramid = Literal["all", "first_two"]
+Affine = Literal["trained", "frozen"]
 
 
 class AtrousPyramid(nn.Module):
@@ -22,15 +25,21 @@ class AtrousPyramid(nn.Module):
         channels: channels of the features.
         classes: classes to tell apart.
         rates: the dilations.
+        pyramid: which branches are summed. "first_two" is what the published multi-level and VGG
+            networks do: the others are kept, so that their weight files fit, and never used, so
+            that they get no gradient.
     """
 
-    def __init__(self, channels: int, classes: int, rates: Sequence[int]) -> None:
+    def __init__(
+        self, channels: int, classes: int, rates: Sequence[int], pyramid: Pyramid = "all"
+    ) -> None:
         super().__init__()
         self.branches = nn.ModuleList(_branch(channels, classes, rate) for rate in rates)
+        self.used = len(self.branches) if pyramid == "all" else 2
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn features [N, channels, h, w] into logits [N, classes, h, w]."""
-        return torch.stack([branch(features) for branch in self.branches]).sum(0)
+        return torch.stack([branch(features) for branch in self.branches[: self.used]]).sum(0)
 
 
 class DeepLab(nn.Module):
@@ -43,6 +52,9 @@ class DeepLab(nn.Module):
         levels: classifiers; 1 is plain DeepLab-v2, 2 the multi-level network of AdaptSegNet.
         rates: dilations of the classifiers.
         upsampling: how `upsample` places the logits, see there.
+        pyramid: which of a classifier's branches are summed, see `AtrousPyramid`.
+        batch_norm_affine: whether the encoder's batch norm learns its scale and shift; the
+            published networks keep them.
     """
 
     def __init__(
@@ -54,47 +66,72 @@ class DeepLab(nn.Module):
         levels: int = 2,
         rates: Sequence[int] = (6, 12, 18, 24),
         upsampling: Upsampling = "cells",
+        pyramid: Pyramid = "all",
+        batch_norm_affine: Affine = "trained",
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.bands = bands
+        self.classes = classes
         self.levels = levels
         self.stride = encoder.stride
         self.upsampling = upsampling
         self.classifiers = nn.ModuleList(
-            AtrousPyramid(width, classes, rates) for width in encoder.channels[-levels:]
+            AtrousPyramid(width, classes, rates, pyramid) for width in self.channels
         )
+        if batch_norm_affine == "frozen":
+            _freeze_affine(encoder)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of the features behind each classifier."""
+        return self.encoder.channels[-self.levels :]
+
+    @overload
+    def forward(self, image: Tensor, *, with_features: Literal[False] = False) -> list[Tensor]: ...
+
+    @overload
+    def forward(
+        self, image: Tensor, *, with_features: Literal[True]
+    ) -> tuple[list[Tensor], list[Tensor]]: ...
+
+    def forward(
+        self, image: Tensor, *, with_features: bool = False
+    ) -> list[Tensor] | tuple[list[Tensor], list[Tensor]]:
         """Turn images into logits.
 
         Args:
             image: float [N, bands, H, W].
+            with_features: whether to return what the classifiers saw as well.
 
         Returns:
-            One [N, classes, ceil(H / stride), ceil(W / stride)] a level, main level last.
+            Logits [N, classes, h, w], one a level, main level last. With features, a pair of those
+            and the features [N, channels, h, w] behind each, in the same order. h is what the
+            encoder makes of H: ceil(H / stride) where its layers round as convolutions do,
+            floor((H + 1) / 8) + 1 for a ResNet of the published layout, whose last cell may lie
+            beyond the image, floor(H / 8) for VGG; w likewise.
 
         Raises:
-            ShapeError: for another number of bands, or images of less than two cells.
+            ShapeError: for another number of bands, or images no larger than the stride.
         """
         self._check(image)
         features = self.encoder(image)[-self.levels :]
-        return [head(value) for head, value in zip(self.classifiers, features, strict=True)]
+        logits = [head(value) for head, value in zip(self.classifiers, features, strict=True)]
+        return (logits, features) if with_features else logits
 
     def upsample(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Bring logits [N, classes, h, w] to image size (height, width), bilinearly.
 
-        "cells" puts cell i where its receptive field is centred, at pixel stride * i, so that an
-        edge stays where it is whatever the tile's size. "corners" stretches the cells so that the
-        first and last meet the image's corners, as the published AdaptSegNet does.
+        "cells" puts cell i where its receptive field is centred, at pixel stride * i plus the
+        encoder's offset, so that an edge stays where it is whatever the tile's size. "corners"
+        stretches the cells so that the first and last meet the image's corners, as the published
+        AdaptSegNet does.
         """
         if self.upsampling == "corners":
             return functional.interpolate(logits, size, mode="bilinear", align_corners=True)
-        height, width = size
-        reach = [self.stride * cells + 1 for cells in logits.shape[-2:]]
-        padded = functional.pad(logits, (0, 1, 0, 1), mode="replicate")
-        full = functional.interpolate(padded, reach, mode="bilinear", align_corners=True)
-        return full[..., :height, :width]
+        if self.encoder.anchor == "first":
+            return _from_first_pixels(logits, self.stride, size)
+        return _from_middles(logits, self.stride, size)
 
     def head_parameters(self) -> list[nn.Parameter]:
         """The classifiers' parameters, which usually learn faster than the encoder's."""
@@ -114,8 +151,32 @@ class DeepLab(nn.Module):
             )
 
 
+def _from_first_pixels(logits: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
+    """Interpolate between cells that are centred on the first pixel of their stride."""
+    height, width = size
+    reach = [stride * cells + 1 for cells in logits.shape[-2:]]
+    padded = functional.pad(logits, (0, 1, 0, 1), mode="replicate")
+    full = functional.interpolate(padded, reach, mode="bilinear", align_corners=True)
+    return full[..., :height, :width]
+
+
+def _from_middles(logits: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
+    """Interpolate between cells that are centred in the middle of their stride."""
+    height, width = size
+    reach = [stride * cells for cells in logits.shape[-2:]]
+    full = functional.interpolate(logits, reach, mode="bilinear", align_corners=False)
+    more = (0, max(0, width - reach[1]), 0, max(0, height - reach[0]))
+    return functional.pad(full, more, mode="replicate")[..., :height, :width]
+
+
 def _branch(channels: int, classes: int, rate: int) -> nn.Conv2d:
     branch = nn.Conv2d(channels, classes, 3, padding=rate, dilation=rate)
     nn.init.normal_(branch.weight, std=0.01)  # as DeepLab-v2's released models start
     branch.bias = nn.Parameter(torch.zeros(classes))
     return branch
+
+
+def _freeze_affine(encoder: nn.Module) -> None:
+    for layer in encoder.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.requires_grad_(False)

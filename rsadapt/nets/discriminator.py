@@ -10,31 +10,33 @@ from rsadapt.errors import ShapeError
 
 
 class Discriminator(nn.Module):
-    """Five 4x4 convolutions of stride 2 with leaky ReLU between (Tsai et al. 2018, section 4.3).
+    """Five convolutions with leaky ReLU between (Tsai et al. 2018, section 4.3).
 
     Args:
         channels: channels of what it judges; the number of classes for output space.
         width: channels of the first layer; the next three double it. 64 is the published one.
+        reductions: how many of the layers, 0..5, halve their input: the first ones, by 4x4
+            convolutions of stride 2. The others are 3x3 of stride 1. All five halve in the
+            published one; features, which are at stride 8 already, leave room for two.
 
     Attributes:
-        stride: pixels between neighbouring outputs, and the least image size.
+        stride: pixels between neighbouring outputs, and the least size of what it judges.
     """
 
-    stride = 32
-
-    def __init__(self, channels: int, *, width: int = 64) -> None:
+    def __init__(self, channels: int, *, width: int = 64, reductions: int = 5) -> None:
         super().__init__()
-        widths = [channels, width, 2 * width, 4 * width, 8 * width]
+        self.stride = 2**reductions
+        widths = [channels, width, 2 * width, 4 * width, 8 * width, 1]
         layers: list[nn.Module] = []
-        for inputs, outputs in pairwise(widths):
+        for number, (inputs, outputs) in enumerate(pairwise(widths)):
             layers += [
-                nn.Conv2d(inputs, outputs, 4, stride=2, padding=1),
+                _layer(inputs, outputs, halve=number < reductions),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, stride=2, padding=1))
+        self.layers = nn.Sequential(*layers[:-1])  # the last judges; nothing bends its logits
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Judge maps [N, channels, H, W]; logits [N, 1, H // 32, W // 32], low for source.
+        """Judge maps [N, channels, H, W]; logits [N, 1, H // stride, W // stride], low for source.
 
         Raises:
             ShapeError: for maps smaller than the stride.
@@ -46,3 +48,9 @@ class Discriminator(nn.Module):
             )
         out: Tensor = self.layers(maps)
         return out
+
+
+def _layer(inputs: int, outputs: int, *, halve: bool) -> nn.Conv2d:
+    if halve:
+        return nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
+    return nn.Conv2d(inputs, outputs, 3, padding=1)

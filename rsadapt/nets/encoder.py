@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import torch
 from torch import Tensor, nn
+
+Anchor = Literal["first", "middle"]
 
 
 class Encoder(nn.Module):
     """A stem and stages, each of which hands its features to the next and to the caller.
 
-    Cell (i, j) of every feature map that is used must lie at pixel (stride * i, stride * j), which
-    convolutions and pools of odd size with half of it as padding give.
+    Cell (i, j) of every feature map that is used must be centred on pixel (stride * i + offset,
+    stride * j + offset). Convolutions and pools of odd size with half of it as padding centre a
+    cell on the first pixel of its stride; pools as wide as they stride centre it in the middle.
 
     Args:
         stem: turns images into the first stage's input.
         stages: in order.
         channels: channels of each stage's features.
         stride: pixels between neighbouring cells of the stages that are used.
+        anchor: where in its stride a cell is centred.
     """
 
     def __init__(
-        self, stem: nn.Module, stages: list[nn.Module], *, channels: tuple[int, ...], stride: int
+        self,
+        stem: nn.Module,
+        stages: list[nn.Module],
+        *,
+        channels: tuple[int, ...],
+        stride: int,
+        anchor: Anchor = "first",
     ) -> None:
         super().__init__()
         self.stem = stem
         self.stages = nn.ModuleList(stages)
         self.channels = channels
         self.stride = stride
+        self.anchor = anchor
+
+    @property
+    def offset(self) -> float:
+        """Pixels from the first pixel's centre to the first cell's."""
+        return 0.0 if self.anchor == "first" else (self.stride - 1) / 2
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Turn images [N, bands, H, W] into the features of each stage, first stage first."""
@@ -35,3 +54,26 @@ class Encoder(nn.Module):
             value = stage(value)
             features.append(value)
         return features
+
+
+def for_bands(layer: nn.Conv2d, bands: int) -> nn.Conv2d:
+    """Return a first layer for `bands` bands that starts from the weights of a three-band one.
+
+    It repeats the weights of red, green and blue in turn, scaled to keep the size of the response.
+    """
+    if bands == layer.in_channels:
+        return layer
+    fresh = nn.Conv2d(
+        bands,
+        layer.out_channels,
+        layer.kernel_size[0],
+        stride=layer.stride[0],
+        padding=int(layer.padding[0]),
+        bias=layer.bias is not None,
+    )
+    with torch.no_grad():
+        turns = torch.arange(bands) % layer.in_channels
+        fresh.weight.copy_(layer.weight[:, turns] * (layer.in_channels / bands))
+        if fresh.bias is not None and layer.bias is not None:
+            fresh.bias.copy_(layer.bias)
+    return fresh

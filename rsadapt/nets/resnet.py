@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 import torchvision
 from torch import nn
+from torchvision.models.resnet import Bottleneck
 
-from rsadapt.nets.encoder import Encoder
+from rsadapt.nets.encoder import Encoder, for_bands
 
 ResNetName = Literal["resnet18", "resnet34", "resnet50", "resnet101"]
+Layout = Literal["torchvision", "published"]
 
 
 class ResNetEncoder(Encoder):
@@ -26,19 +27,41 @@ class ResNetEncoder(Encoder):
         pretrained: start from torchvision's ImageNet weights, which it downloads or finds in its
             cache. For other than three bands the first layer repeats the weights of red, green and
             blue in turn, scaled to keep the size of its response.
+        layout: "published" is the network of the published DeepLab-v2 and AdaptSegNet weights: a
+            bottleneck reduces in its first 1x1 convolution, not in its 3x3 one (basic blocks reduce
+            in their first convolution either way), and the max-pool rounds its size up. Names and
+            shapes of tensors are alike, so that weights of either load into both; they are only
+            worth what they were trained for in their own.
     """
 
-    def __init__(self, name: ResNetName, *, bands: int = 3, pretrained: bool = False) -> None:
+    def __init__(
+        self,
+        name: ResNetName,
+        *,
+        bands: int = 3,
+        pretrained: bool = False,
+        layout: Layout = "torchvision",
+    ) -> None:
         net = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None)
+        if layout == "published":
+            net.maxpool.ceil_mode = True
+            _reduce_early(net.layer2)
         _dilate(net.layer3, 2)
         _dilate(net.layer4, 4)
         expansion = net.layer1[0].expansion
         super().__init__(
-            nn.Sequential(_first_layer(net.conv1, bands), net.bn1, net.relu, net.maxpool),
+            nn.Sequential(for_bands(net.conv1, bands), net.bn1, net.relu, net.maxpool),
             [net.layer1, net.layer2, net.layer3, net.layer4],
             channels=tuple(expansion * width for width in (64, 128, 256, 512)),
             stride=8,
         )
+
+
+def _reduce_early(stage: nn.Module) -> None:
+    """Move a stage's stride from the 3x3 convolution of its bottlenecks to the 1x1 before it."""
+    for block in stage.modules():
+        if isinstance(block, Bottleneck):
+            block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
 
 
 def _dilate(stage: nn.Module, dilation: int) -> None:
@@ -48,14 +71,3 @@ def _dilate(stage: nn.Module, dilation: int) -> None:
             layer.stride = (1, 1)
             if layer.kernel_size == (3, 3):
                 layer.dilation = layer.padding = (dilation, dilation)
-
-
-def _first_layer(layer: nn.Conv2d, bands: int) -> nn.Conv2d:
-    """Return a first layer for `bands` bands that starts from the weights of a three-band one."""
-    if bands == layer.in_channels:
-        return layer
-    fresh = nn.Conv2d(bands, layer.out_channels, 7, stride=2, padding=3, bias=False)
-    with torch.no_grad():
-        turns = torch.arange(bands) % layer.in_channels
-        fresh.weight.copy_(layer.weight[:, turns] * (layer.in_channels / bands))
-    return fresh

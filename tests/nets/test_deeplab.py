@@ -4,29 +4,25 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning_fabric import Fabric
 from torch import nn
 from torch.nn import functional
 
 from rsadapt.errors import ShapeError
 from rsadapt.nets.deeplab import AtrousPyramid, DeepLab
+from rsadapt.nets.encoder import Encoder
 from rsadapt.nets.small import SmallEncoder
 
 
-class Sampler(nn.Module):
-    """An encoder that keeps the pixel under each cell."""
-
-    channels = (1,)
-    stride = 8
-
-    def forward(self, image):
-        return [image[..., :: self.stride, :: self.stride]]
+def sampler(anchor):
+    """An encoder that keeps the pixel under each cell, or the mean of the block around it."""
+    pool = nn.MaxPool2d(1, 8) if anchor == "first" else nn.AvgPool2d(8)
+    return Encoder(nn.Identity(), [pool], channels=(1,), stride=8, anchor=anchor)
 
 
-def deeplab(*, bands=3, classes=2, levels=2, rates=(1,), upsampling="cells", width=4):
+def deeplab(*, bands=3, classes=2, rates=(1,), width=4, **settings):
     encoder = SmallEncoder(bands=bands, width=width)
-    return DeepLab(
-        encoder, bands=bands, classes=classes, levels=levels, rates=rates, upsampling=upsampling
-    )
+    return DeepLab(encoder, bands=bands, classes=classes, rates=rates, **settings)
 
 
 @pytest.mark.parametrize("bands", [1, 3, 4, 7])
@@ -53,6 +49,39 @@ def test_classifier_sums_all_its_branches():
     torch.testing.assert_close(head(features), expected)
 
 
+def test_pyramid_of_the_first_two_keeps_the_others_and_never_uses_them():
+    head = AtrousPyramid(3, 2, rates=(1, 2, 5, 7), pyramid="first_two")
+    features = torch.rand(1, 3, 11, 12)
+    first, second = head.branches[:2]
+    torch.testing.assert_close(head(features), first(features) + second(features))
+    head(features).sum().backward()
+    assert [branch.weight.grad is None for branch in head.branches] == [False, False, True, True]
+    assert head.state_dict().keys() == AtrousPyramid(3, 2, rates=(1, 2, 5, 7)).state_dict().keys()
+
+
+def test_frozen_affine_is_the_scale_and_shift_of_every_batch_norm_and_nothing_else():
+    net = deeplab(batch_norm_affine="frozen")
+    norms = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
+    frozen = {id(value) for value in net.parameters() if not value.requires_grad}
+    assert frozen == {id(value) for layer in norms for value in layer.parameters()}
+    assert frozen
+    assert all(value.requires_grad for value in deeplab().parameters())
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_features_are_what_each_classifier_saw_through_fabric_too(levels):
+    net = deeplab(levels=levels).eval()
+    wrapped = Fabric(accelerator="cpu", devices=1).setup_module(net)
+    image = torch.rand(2, 3, 33, 50)
+    logits, features = wrapped(image, with_features=True)
+    assert [feature.shape[1] for feature in features] == list(net.channels)
+    for level, feature, head, plain in zip(
+        logits, features, net.classifiers, net(image), strict=True
+    ):
+        assert torch.equal(level, plain)
+        assert torch.equal(level, head(feature))
+
+
 @given(st.integers(2, 6), st.integers(2, 6), st.integers(0, 3), st.integers(0, 3))
 def test_cells_appear_at_their_pixels(rows, cols, less_height, less_width):
     net = deeplab()
@@ -62,15 +91,30 @@ def test_cells_appear_at_their_pixels(rows, cols, less_height, less_width):
     torch.testing.assert_close(full[..., ::4, ::4], cells, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("anchor", ["first", "middle"])
 @pytest.mark.parametrize("size", [33, 40, 50, 64, 81])
 @pytest.mark.parametrize("edge", [9.3, 20.5, 25.0])
-def test_edge_stays_within_a_pixel_whatever_the_tile(size, edge):
+def test_edge_stays_within_a_pixel_whatever_the_tile(anchor, size, edge):
     """Cells that measure how far east of an edge they lie change sign at the edge."""
-    net = DeepLab(Sampler(), bands=1, classes=1, levels=1)
+    net = DeepLab(sampler(anchor), bands=1, classes=1, levels=1)
     east = (torch.arange(size, dtype=torch.float64) - edge).expand(1, 1, size, size)
     full = net.upsample(net.encoder(east)[0], (size, size))[0, 0]
     found = (full < 0).sum(1).double()
     assert (found - edge).abs().max() <= 1
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(-7, 7), st.integers(-7, 7))
+def test_cells_in_the_middle_are_interpolated_from_their_offset(rows, cols, more_rows, more_cols):
+    net = DeepLab(sampler("middle"), bands=1, classes=1, levels=1)
+    size = 8 * rows + more_rows, 8 * cols + more_cols
+    cells = torch.rand(1, 1, rows, cols, dtype=torch.float64)
+    full = net.upsample(cells, size)[0, 0]
+    shares = []  # of each cell in each pixel, along either axis
+    for pixels, count in zip(size, (rows, cols), strict=True):
+        place = (torch.arange(pixels) - net.encoder.offset) / 8
+        away = place.clamp(0, count - 1)[:, None] - torch.arange(count)
+        shares.append((1 - away.abs()).clamp(min=0).double())
+    torch.testing.assert_close(full, shares[0] @ cells[0, 0] @ shares[1].T)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 49)])

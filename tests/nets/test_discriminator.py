@@ -24,6 +24,23 @@ def test_layers_are_the_published_ones():
     assert slopes == [0.2] * 4
 
 
+@pytest.mark.parametrize("reductions", range(6))
+@pytest.mark.parametrize("more", [0, 1, 7])
+def test_fewer_reductions_judge_on_a_finer_grid(reductions, more):
+    judge = Discriminator(3, width=2, reductions=reductions)
+    assert judge.stride == 2**reductions
+    height, width = judge.stride + more, 2 * judge.stride + more
+    out = judge(torch.rand(1, 3, height, width))
+    assert out.shape == (1, 1, height // judge.stride, width // judge.stride)
+
+
+def test_layers_that_do_not_halve_come_last():
+    layers = Discriminator(3, width=2, reductions=2).layers
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    assert [layer.stride[0] for layer in convolutions] == [2, 2, 1, 1, 1]
+    assert [layer.kernel_size[0] for layer in convolutions] == [4, 4, 3, 3, 3]
+
+
 @pytest.mark.parametrize("size", [(31, 64), (64, 31)])
 def test_maps_it_cannot_judge_name_a_tile_that_it_can(size):
     judge = Discriminator(2, width=2)

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.nn import functional
 
 from rsadapt.nets.resnet import ResNetEncoder
 
@@ -37,10 +38,14 @@ def test_last_stages_are_dilated_and_not_reduced(name):
         assert {(layer.dilation[0], layer.padding[0]) for layer in wide} == {(dilation, dilation)}
 
 
+LAYOUTS = pytest.mark.parametrize("layout", ["torchvision", "published"])
+
+
+@LAYOUTS
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_cells_lie_at_multiples_of_the_stride(name):
+def test_cells_lie_at_multiples_of_the_stride(name, layout):
     """Under mirrored kernels, mirroring pixels 0..4 strides mirrors cells 0..4 exactly."""
-    encoder = ResNetEncoder(name).double().eval()
+    encoder = ResNetEncoder(name, layout=layout).double().eval()
     for layer in encoder.modules():
         if isinstance(layer, nn.Conv2d):
             layer.weight.data = (layer.weight.data + layer.weight.data.flip(2, 3)) / 2
@@ -48,6 +53,67 @@ def test_cells_lie_at_multiples_of_the_stride(name):
     image = torch.rand(1, 3, size, size, dtype=torch.float64)
     for plain, turned in zip(encoder(image), encoder(image.flip(2, 3)), strict=True):
         torch.testing.assert_close(turned, plain.flip(2, 3), rtol=1e-9, atol=1e-12)
+
+
+@EVERY
+def test_published_layout_reduces_early_under_the_same_names(name):
+    with torch.device("meta"):
+        ours, published = ResNetEncoder(name), ResNetEncoder(name, layout="published")
+    shapes = [{key: v.shape for key, v in net.state_dict().items()} for net in (ours, published)]
+    assert shapes[0] == shapes[1]
+    block = published.stages[1][0]
+    assert (block.conv1.stride, block.conv2.stride) == ((2, 2), (1, 1))
+    assert block.downsample[0].stride == (2, 2)
+    assert all(
+        layer.stride == (1, 1)
+        for layer in published.stages[1][1:].modules()
+        if isinstance(layer, nn.Conv2d)
+    )
+
+
+@pytest.mark.parametrize("size", range(9, 50))
+def test_published_layout_rounds_the_number_of_cells_up(size):
+    with torch.device("meta"):
+        ours, published = ResNetEncoder("resnet18"), ResNetEncoder("resnet18", layout="published")
+        image = torch.zeros(1, 3, size, 9)
+    assert ours(image)[-1].shape[2] == -(-size // 8)
+    assert published(image)[-1].shape[2] == (size + 1) // 8 + 1
+
+
+def bottleneck(tensors, value, *, stride, dilation):
+    """A residual block as He et al. drew it (2016, figure 5), from named tensors."""
+
+    def layer(value, number, norm=None, **settings):
+        value = functional.conv2d(value, tensors[f"{number}.weight"], **settings)
+        norm = norm or number.replace("conv", "bn")
+        kinds = ("running_mean", "running_var", "weight", "bias")
+        return functional.batch_norm(value, *(tensors[f"{norm}.{kind}"] for kind in kinds))
+
+    skip = value
+    if "downsample.0.weight" in tensors:
+        skip = layer(value, "downsample.0", "downsample.1", stride=stride)
+    out = layer(value, "conv1", stride=stride).relu()
+    out = layer(out, "conv2", padding=dilation, dilation=dilation).relu()
+    return (layer(out, "conv3") + skip).relu()
+
+
+def test_published_layout_equals_blocks_written_out():
+    encoder = ResNetEncoder("resnet50", layout="published").double().eval()
+    for norm in encoder.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.running_mean)
+            nn.init.uniform_(norm.running_var, 0.5, 2)
+    image = torch.rand(1, 3, 40, 49, dtype=torch.float64)
+    value = encoder.stem[:3](image)
+    value = functional.max_pool2d(value, 3, stride=2, padding=1, ceil_mode=True)
+    for stage, stride, dilation, found in zip(
+        encoder.stages, (1, 2, 1, 1), (1, 1, 2, 4), encoder(image), strict=True
+    ):
+        for number, block in enumerate(stage):
+            value = bottleneck(
+                block.state_dict(), value, stride=1 if number else stride, dilation=dilation
+            )
+        torch.testing.assert_close(found, value, rtol=1e-10, atol=1e-12)
 
 
 @pytest.fixture
