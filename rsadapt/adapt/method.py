@@ -33,9 +33,20 @@ class Parts:
 
     def logits(self, batch: Batch, domain: Domain) -> list[Tensor]:
         """The network's logits [N, classes, H, W] of a batch at image size, one a level."""
-        height, width = batch.image.shape[-2:]
         with self.statistics.domain(domain):
             levels = self.network(batch.image)
+        return self._at_image_size(levels, batch)
+
+    def logits_and_features(
+        self, batch: Batch, domain: Domain
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """The logits as `logits` gives them, and the features [N, channels, h, w] behind each."""
+        with self.statistics.domain(domain):
+            levels, features = self.network(batch.image, with_features=True)
+        return self._at_image_size(levels, batch), features
+
+    def _at_image_size(self, levels: list[Tensor], batch: Batch) -> list[Tensor]:
+        height, width = batch.image.shape[-2:]
         return [self.upsample(level, (height, width)) for level in levels]
 
     def train(self) -> None:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from rsadapt.adapt.losses import (
-    SOURCE,
-    TARGET,
-    Objective,
-    domain_loss,
-    probability_maps,
-    segmentation_loss,
-)
-from rsadapt.adapt.method import Backward, Losses, Parts, by_level, needed, weighted_sum
+from rsadapt.adapt.adversarial import Game, play
+from rsadapt.adapt.batch_norm import Domain
+from rsadapt.adapt.losses import probability_maps
+from rsadapt.adapt.method import Backward, Losses, Parts, needed
 from rsadapt.sample import Batch
 
 
@@ -25,65 +18,38 @@ from rsadapt.sample import Batch
 class OutputSpace:
     """The network learns the source's labels and to make target predictions look like source's.
 
-    Each level has a discriminator, `discriminator_1` the coarsest, that tells the domains' class
-    probabilities apart; the network is taught to be taken for the source (paper, equations 1-5).
+    Discriminators see class probabilities, a level each; see `adversarial.play`.
 
     Attributes:
         segmentation: weight of the cross-entropy at each level, main level last.
         adversarial: weight of the adversarial loss at each level.
-        objective: of the game, see `losses.domain_loss`.
+        game: its rules.
     """
 
     segmentation: list[float]
     adversarial: list[float]
-    objective: Objective = "bce"
+    game: Game = field(default_factory=Game)
     uses_target: ClassVar[bool] = True
 
     def step(self, parts: Parts, source: Batch, target: Batch | None, backward: Backward) -> Losses:
         """See `Method.step`."""
-        target = needed(target)
-        discriminators = [
-            parts.others[f"discriminator_{level}"] for level in range(1, len(self.adversarial) + 1)
-        ]
-        with frozen(discriminators):
-            source_logits = parts.logits(source, "source")
-            seg = [segmentation_loss(level, source.labels()) for level in source_logits]
-            backward(weighted_sum(self.segmentation, seg))
-
-            target_maps = _maps(parts.logits(target, "target"), target)
-            adv = [
-                domain_loss(judge(maps), SOURCE, target.valid, self.objective)
-                for judge, maps in zip(discriminators, target_maps, strict=True)
-            ]
-            backward(weighted_sum(self.adversarial, adv))
-
-        source_maps = _maps([level.detach() for level in source_logits], source)
-        disc = []
-        for judge, ours, theirs in zip(discriminators, source_maps, target_maps, strict=True):
-            loss_source = domain_loss(judge(ours), SOURCE, source.valid, self.objective) / 2
-            loss_target = (
-                domain_loss(judge(theirs.detach()), TARGET, target.valid, self.objective) / 2
-            )
-            disc.append(loss_source + loss_target)
-            backward(disc[-1])
-        return (
-            by_level("segmentation", seg)
-            | by_level("adversarial", adv)
-            | by_level("discriminator", disc)
+        return play(
+            parts,
+            source,
+            needed(target),
+            backward,
+            segmentation=self.segmentation,
+            adversarial=self.adversarial,
+            game=self.game,
+            predict=_predict,
+            show=_show,
         )
 
 
-def _maps(levels: list[Tensor], batch: Batch) -> list[Tensor]:
-    return [probability_maps(level, batch.valid) for level in levels]
+def _predict(parts: Parts, batch: Batch, domain: Domain) -> tuple[list[Tensor], list[Tensor]]:
+    logits = parts.logits(batch, domain)
+    return logits, logits
 
 
-@contextmanager
-def frozen(modules: list[nn.Module]) -> Iterator[None]:
-    """Keep modules from gathering gradients; gradients still pass through them."""
-    for module in modules:
-        module.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for module in modules:
-            module.requires_grad_(True)
+def _show(logits: Tensor, batch: Batch) -> Tensor:
+    return probability_maps(logits, batch.valid)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from rsadapt.adapt.adversarial import Game
 from rsadapt.adapt.batch_norm import DomainStatistics
 from rsadapt.adapt.method import Parts
 from rsadapt.adapt.output_space import OutputSpace
@@ -38,7 +39,7 @@ def make_batch(*, labelled):
 
 
 def method(levels, objective="bce"):
-    return OutputSpace([0.1, 0.4, 1.0][-levels:], [0.002, 0.3, 0.7][-levels:], objective)
+    return OutputSpace([0.1, 0.4, 1.0][-levels:], [0.002, 0.3, 0.7][-levels:], Game(objective))
 
 
 def gradients(module):
@@ -74,14 +75,14 @@ def slow_step(network, discriminators, source, target, rule):
     target_logits = pixels(target.image)
     for k in levels:
         maps = target_logits[k].softmax(1) * target.valid[:, None]
-        loss = slow_game(discriminators[k](maps), 0, target.valid, rule.objective)
+        loss = slow_game(discriminators[k](maps), 0, target.valid, rule.game.objective)
         (rule.adversarial[k] * loss).backward(retain_graph=True)
 
     for k in levels:
         discriminators[k].zero_grad()
         for logits, domain, batch in ((source_logits, 0, source), (target_logits, 1, target)):
             maps = logits[k].detach().softmax(1) * batch.valid[:, None]
-            loss = slow_game(discriminators[k](maps), domain, batch.valid, rule.objective) / 2
+            loss = slow_game(discriminators[k](maps), domain, batch.valid, rule.game.objective) / 2
             loss.backward()
 
 

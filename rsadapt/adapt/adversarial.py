@@ -1,0 +1,157 @@
+"""The adversarial game between a segmentation network and one discriminator a level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rsadapt.adapt.batch_norm import Domain
+from rsadapt.adapt.losses import segmentation_loss
+from rsadapt.adapt.method import Backward, Losses, Parts, by_level, weighted_sum
+from rsadapt.sample import Batch
+
+Objective = Literal["bce", "least_squares"]
+DomainLabels = Literal["published", "paper"]
+
+DOMAIN_LABELS: dict[DomainLabels, dict[Domain, float]] = {
+    "published": {"source": 0.0, "target": 1.0},
+    "paper": {"source": 1.0, "target": 0.0},
+}
+"""What a discriminator should answer. The published AdaptSegNet code has them the other way round
+than its paper (equations 1 and 3); fixed values keep losses comparable with published runs'."""
+
+
+@dataclass(frozen=True)
+class Game:
+    """The rules.
+
+    Attributes:
+        objective: "bce" is binary cross-entropy on logits (Goodfellow et al. 2014),
+            "least_squares" the mean squared error on the raw output (Mao et al. 2017).
+        labels: what stands for which domain, see `DOMAIN_LABELS`.
+        upsampled: bring a discriminator's output to image size before it is compared, as the
+            paper says (section 4.1), or compare its cells, as the published code does.
+    """
+
+    objective: Objective = "bce"
+    labels: DomainLabels = "published"
+    upsampled: bool = False
+
+    def loss(self, judgement: Tensor, domain: Domain, valid: Tensor) -> Tensor:
+        """How far a discriminator's output is from a domain's label.
+
+        Each cell counts by the share of valid pixels it stands for, so that borders without data
+        teach nothing; with every pixel valid this is the plain mean.
+
+        Args:
+            judgement: float [N, 1, h, w], the discriminator's raw output.
+            domain: which one it should answer.
+            valid: bool [N, H, W] of the judged images.
+        """
+        if self.upsampled:
+            judgement = functional.interpolate(judgement, valid.shape[-2:], mode="bilinear")
+        label = torch.full_like(judgement, DOMAIN_LABELS[self.labels][domain])
+        if self.objective == "bce":
+            loss = functional.binary_cross_entropy_with_logits(judgement, label, reduction="none")
+        else:
+            loss = functional.mse_loss(judgement, label, reduction="none")
+        weight = valid_share(valid, judgement)
+        return (loss * weight).sum() / weight.sum().clamp(min=torch.finfo(loss.dtype).tiny)
+
+
+def valid_share(valid: Tensor, cells: Tensor) -> Tensor:
+    """The share of valid pixels, of bool [N, H, W], under each cell of [N, channels, h, w].
+
+    Returns:
+        [N, 1, h, w] of the cells' own dtype.
+    """
+    rows, cols = cells.shape[-2:]
+    return functional.adaptive_avg_pool2d(valid.unsqueeze(1).to(cells.dtype), (rows, cols))
+
+
+Predict = Callable[[Parts, Batch, Domain], tuple[list[Tensor], list[Tensor]]]
+"""Gives logits [N, classes, H, W], one a level, and what the level's discriminator will see of."""
+
+Show = Callable[[Tensor, Batch], Tensor]
+"""Turns what `Predict` gave into the maps that a discriminator judges."""
+
+
+def play(
+    parts: Parts,
+    source: Batch,
+    target: Batch,
+    backward: Backward,
+    *,
+    segmentation: list[float],
+    adversarial: list[float],
+    game: Game,
+    predict: Predict,
+    show: Show,
+) -> Losses:
+    """One step of Tsai et al. 2018, equations 1 to 5, for any number of levels.
+
+    Each level has a discriminator, `discriminator_1` the coarsest, that tells the domains' maps
+    apart. First the network learns the source's labels and to be taken for the source; then the
+    discriminators learn from the same predictions. A weight of zero switches a level's influence
+    on the network off; its discriminator still learns.
+
+    Args:
+        parts: the networks.
+        source: labelled batch.
+        target: unlabelled batch.
+        backward: see `Method.step`.
+        segmentation: weight of the cross-entropy at each level, main level last.
+        adversarial: weight of the adversarial loss at each level.
+        game: its rules.
+        predict: the network's answers.
+        show: what discriminators see of them.
+
+    Returns:
+        "segmentation_N", "adversarial_N" and "discriminator_N" of each level, unweighted; the last
+        is the mean over both domains.
+    """
+    discriminators = [
+        parts.others[f"discriminator_{level}"] for level in range(1, len(adversarial) + 1)
+    ]
+    with frozen(discriminators):
+        source_logits, source_seen = predict(parts, source, "source")
+        seg = [segmentation_loss(level, source.labels()) for level in source_logits]
+        backward(weighted_sum(segmentation, seg))
+
+        target_maps = [show(seen, target) for seen in predict(parts, target, "target")[1]]
+        adv = [
+            game.loss(judge(maps), "source", target.valid)
+            for judge, maps in zip(discriminators, target_maps, strict=True)
+        ]
+        backward(weighted_sum(adversarial, adv))
+
+    source_maps = [show(seen.detach(), source) for seen in source_seen]
+    disc = []
+    for judge, ours, theirs in zip(discriminators, source_maps, target_maps, strict=True):
+        loss_source = game.loss(judge(ours), "source", source.valid) / 2
+        loss_target = game.loss(judge(theirs.detach()), "target", target.valid) / 2
+        disc.append(loss_source + loss_target)
+        backward(disc[-1])
+    return (
+        by_level("segmentation", seg)
+        | by_level("adversarial", adv)
+        | by_level("discriminator", disc)
+    )
+
+
+@contextmanager
+def frozen(modules: list[nn.Module]) -> Iterator[None]:
+    """Keep modules from gathering gradients; gradients still pass through them."""
+    for module in modules:
+        module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.requires_grad_(True)
