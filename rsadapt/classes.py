@@ -100,26 +100,15 @@ class ClassScheme:
         Raises:
             DataError: for ids that the table does not know, listed with their counts.
         """
-        if valid is not None:
-            train_ids = np.full(raw.shape, IGNORE_INDEX, np.uint8)
-            train_ids[valid] = self.encode(raw[valid], where=where)
-            return train_ids
-        values, inverse, counts = np.unique(raw, return_inverse=True, return_counts=True)
         train = {value: index for index, ids in enumerate(self.ids) for value in ids}
         train.update(dict.fromkeys(self.ignored, IGNORE_INDEX))
-        unknown = [
-            f"{int(value)} ({int(count)} pixels)"
-            for value, count in zip(values, counts, strict=True)
-            if value not in train
-        ]
-        if unknown:
-            raise DataError(
-                f"{where}: label ids outside the class table: {', '.join(unknown)}; "
-                f"known are {sorted(train)}; add them to 'classes' or to 'ignored_ids'"
-            )
-        table = np.array([train[int(value)] for value in values], dtype=np.uint8)
-        encoded: NDArray[np.uint8] = table[inverse].reshape(raw.shape)
-        return encoded
+        unknown = len(self)  # no class has it; of 255 classes it is what ignored ids get, too
+        train_ids = _look_up(raw, train, unknown)
+        if valid is not None:
+            train_ids[~valid] = IGNORE_INDEX
+        if (train_ids == unknown).any():
+            _refuse_unknown(raw if valid is None else raw[valid], train, where)
+        return train_ids
 
     def decode(self, train: NDArray[Any]) -> NDArray[np.uint8]:
         """Turn train ids (and `IGNORE_INDEX`) into the codes of maps (and `NODATA`)."""
@@ -127,6 +116,13 @@ class ClassScheme:
         table[: len(self)] = self.codes
         codes: NDArray[np.uint8] = table[train]
         return codes
+
+    def paint(self, train: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Paint train ids in their classes' colours, `IGNORE_INDEX` white; uint8 [..., 3]."""
+        table = np.full((256, 3), 255, np.uint8)
+        table[: len(self)] = self.colours
+        picture: NDArray[np.uint8] = table[train]
+        return picture
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table as plain lists, for checkpoints and reports."""
@@ -140,4 +136,52 @@ class ClassScheme:
             ids=tuple(tuple(ids) for ids in table["ids"]),
             colours=tuple((c[0], c[1], c[2]) for c in table["colours"]),
             ignored=tuple(table["ignored"]),
+        )
+
+
+def _look_up(raw: NDArray[Any], train: dict[int, int], unknown: int) -> NDArray[np.uint8]:
+    """Return the train id of each raw id, `unknown` where it has none; uint8 of the same shape.
+
+    Up to 16 bits a table has a place for every id there could be; beyond that the ids that there
+    are must be sorted out first.
+    """
+    raw = _narrowed(raw)
+    if raw.dtype.kind not in "iu" or raw.dtype.itemsize > 2:
+        values, inverse = np.unique(raw, return_inverse=True)
+        found = np.array([train.get(value, unknown) for value in values], np.uint8)
+        return np.asarray(found[inverse]).reshape(raw.shape)
+    limits = np.iinfo(raw.dtype)
+    table = np.full(256**raw.dtype.itemsize, unknown, np.uint8)
+    for value, index in train.items():
+        if limits.min <= value <= limits.max:
+            table[value % table.size] = index  # a negative id stands where its bits read unsigned
+    bits = raw.astype(f"u{raw.dtype.itemsize}", copy=False)
+    if bits.itemsize == 1:
+        # 1.4 ms for 2048 x 1024 pixels, where indexing the table takes 4.8.
+        translated = bytearray(bits.data).translate(table.tobytes())
+        return np.frombuffer(translated, np.uint8).reshape(raw.shape)
+    return np.asarray(table[bits])  # of a single id, indexing alone makes a scalar
+
+
+def _narrowed(raw: NDArray[Any]) -> NDArray[Any]:
+    """Return wide integers as 16-bit ones where their values allow."""
+    if raw.dtype.kind in "iu" and raw.dtype.itemsize > 2 and raw.size:
+        lowest, highest = raw.min(), raw.max()
+        for narrow in (np.int16, np.uint16):
+            if np.iinfo(narrow).min <= lowest and highest <= np.iinfo(narrow).max:
+                return raw.astype(narrow)
+    return raw
+
+
+def _refuse_unknown(raw: NDArray[Any], train: dict[int, int], where: object) -> None:
+    """Raise a DataError that counts the ids which are not in the table, if there are any."""
+    unknown = [
+        f"{int(value)} ({int(count)} pixels)"
+        for value, count in zip(*np.unique(raw, return_counts=True), strict=True)
+        if value not in train
+    ]
+    if unknown:
+        raise DataError(
+            f"{where}: label ids outside the class table: {', '.join(unknown)}; "
+            f"known are {sorted(train)}; add them to 'classes' or to 'ignored_ids'"
         )

@@ -30,11 +30,41 @@ def test_adapt_leaves_out_the_same_index():
     assert losses.IGNORE_INDEX == IGNORE_INDEX
 
 
-@given(hnp.arrays(np.int32, hnp.array_shapes(min_dims=0), elements=st.sampled_from(list(TRAIN))))
-def test_encoding_is_a_look_up_of_every_pixel(raw):
-    train = SCHEME.encode(raw)
-    assert (train.dtype, train.shape) == (np.uint8, raw.shape)
-    assert train.ravel().tolist() == [TRAIN[value] for value in raw.ravel().tolist()]
+@given(st.data(), st.sampled_from(["u1", "i1", "u2", ">u2", "i2", "i4", "u8"]))
+def test_encoding_is_a_look_up_of_every_pixel(data, dtype):
+    limits = np.iinfo(dtype)
+    ids = st.sampled_from([value for value in TRAIN if limits.min <= value <= limits.max])
+    raw = data.draw(hnp.arrays(dtype, hnp.array_shapes(min_dims=0), elements=ids))
+    for view in (raw, raw.T, raw[..., ::-1] if raw.ndim else raw):
+        train = SCHEME.encode(view)
+        assert (train.dtype, train.shape) == (np.uint8, view.shape)
+        assert train.ravel().tolist() == [TRAIN[value] for value in view.ravel().tolist()]
+        train[...] = 0  # the caller's own
+
+
+def test_ids_that_fit_no_table_are_looked_up_too():
+    far = table(ids=((1, 10**12), (2, -(10**12))))
+    np.testing.assert_array_equal(far.encode(np.array([10**12, -(10**12), 1, 255])), [0, 1, 0, 255])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "i4", "i8"])
+def test_no_id_is_taken_for_another(dtype):
+    limits, dense = np.iinfo(dtype), np.arange(-300, 70_000)
+    raw = dense[(limits.min <= dense) & (dense <= limits.max)].astype(dtype)
+    known = np.isin(raw, list(TRAIN))
+    SCHEME.encode(raw, known)
+    for value in raw[~known][:: 1 + raw.size // 50]:
+        with pytest.raises(DataError, match=rf": {value} \(1 pixels\); known"):
+            SCHEME.encode(np.append(raw[known], value))
+
+
+def test_table_of_255_classes_leaves_no_id_unnoticed():
+    ids = range(IGNORE_INDEX)
+    full = ClassScheme(tuple(map(str, ids)), tuple((i,) for i in ids), ((0, 0, 0),) * len(ids))
+    everything = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(full.encode(everything), everything)
+    with pytest.raises(DataError, match=r"256 \(1 pixels\)"):
+        full.encode(np.append(everything.astype(np.uint16), np.uint16(256)))
 
 
 @given(hnp.arrays(np.uint8, (3, 4), elements=st.sampled_from([0, 1, 2, IGNORE_INDEX])))
@@ -51,14 +81,17 @@ def test_codes_are_the_first_ids():
 
 def test_ids_at_invalid_pixels_are_not_looked_at():
     raw, valid = np.array([[10, 99], [0, 7]]), np.array([[True, False], [False, True]])
-    np.testing.assert_array_equal(
-        SCHEME.encode(raw, valid), [[0, IGNORE_INDEX], [IGNORE_INDEX, IGNORE_INDEX]]
-    )
+    for dtype in (np.uint8, np.uint16, np.int64):
+        np.testing.assert_array_equal(
+            SCHEME.encode(raw.astype(dtype), valid), [[0, IGNORE_INDEX], [IGNORE_INDEX] * 2]
+        )
 
 
-def test_unknown_ids_are_counted_and_the_file_is_named():
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
+def test_unknown_ids_are_counted_and_the_file_is_named(dtype):
+    raw, valid = np.array([77, 10, 77, 8, 77], dtype), np.array([True] * 4 + [False])
     with pytest.raises(DataError, match=r"here\.tif: .*: 8 \(1 pixels\), 77 \(2 pixels\); .*add"):
-        SCHEME.encode(np.array([77, 10, 77, 8]), where="here.tif")
+        SCHEME.encode(raw, valid, where="here.tif")
 
 
 def test_table_survives_json():
@@ -81,3 +114,9 @@ def test_table_survives_json():
 def test_table_that_cannot_be_meant(changes, message):
     with pytest.raises(ConfigError, match=message):
         table(**changes)
+
+
+def test_classes_get_their_colours_and_the_rest_white():
+    scheme = ClassScheme(("land", "sea"), ((4,), (9,)), ((1, 2, 3), (0, 0, 255)))
+    painted = scheme.paint(np.array([[0, 1, 255]], np.uint8))
+    assert painted.tolist() == [[[1, 2, 3], [0, 0, 255], [255, 255, 255]]]

