@@ -20,7 +20,8 @@ class Sample:
         image: float32 [bands, height, width], normalised, 0 where invalid.
         valid: bool [height, width]; False is nodata, masked or outside the area of interest.
         label: int64 [height, width] train ids, 255 where unlabelled or invalid; None for an
-            unlabelled image.
+            unlabelled image. Only to score with, it may be of another size than the image, whose
+            predictions are then brought to the label's size.
         grid: the pixels' place on the ground, where known.
         name: what errors and figures call it.
     """
@@ -33,13 +34,29 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """An image to be predicted at the size of its file.
+
+    Attributes:
+        name: its file's name without suffix.
+        image: float32 [bands, height, width], normalised, at the size that a network takes.
+        size: (height, width) of the file.
+    """
+
+    name: str
+    image: Tensor
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Batch:
     """Samples of one size side by side.
 
     Attributes:
         image: float32 [samples, bands, height, width].
         valid: bool [samples, height, width].
-        label: int64 [samples, height, width], or None where any sample has none.
+        label: int64 [samples, height, width], or None where any sample has none; for its size
+            see `Sample`.
     """
 
     image: Tensor

@@ -62,7 +62,12 @@ class Normaliser:
         precise = np.result_type(values.dtype, np.float32)  # float32 holds 16-bit integers exactly
         mean = np.asarray(self.mean, precise)[:, np.newaxis, np.newaxis]
         std = np.asarray(self.std, precise)[:, np.newaxis, np.newaxis]
-        scaled: NDArray[Any] = (np.where(valid, values, mean) - mean) / std
+        filled = values if valid.all() else np.where(valid, values, mean)
+        scaled: NDArray[Any] = np.subtract(filled, mean, dtype=precise, order="C")
+        if (
+            std != 1
+        ).any():  # in place and only where it changes something: memory is what it costs
+            scaled /= std
         return scaled.astype(np.float32, copy=False)
 
     @classmethod

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
-from rasterio.io import DatasetReader
+from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
 from rsadapt.errors import DataError, MissingFileError
@@ -189,6 +189,38 @@ def without_georeference() -> Iterator[None]:
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
+
+
+def decode_image(content: bytes, path: Path) -> NDArray[Any]:
+    """Decode an image file that was read as a whole, without asking for masks or a place.
+
+    GDAL inflates a PNG at once (libdeflate), in 0.4 of Pillow's time on a frame of 1914 x 1052. It
+    does not notice every file that was cut short: check the content before.
+
+    Args:
+        content: the file's bytes; GDAL never looks at the folder it lies in.
+        path: the file, for messages.
+
+    Returns:
+        Stored values [bands, height, width] in the file's dtype, a view of interleaved pixels.
+
+    Raises:
+        DataError: where GDAL cannot decode it.
+    """
+    try:
+        with MemoryFile(content) as file:
+            with without_georeference():
+                dataset = file.open()
+            with dataset:
+                shape = (dataset.height, dataset.width, dataset.count)
+                pixels = np.moveaxis(np.empty(shape, dataset.dtypes[0]), -1, 0)
+                dataset.read(out=pixels)
+                return pixels
+    except GDAL_ERRORS as error:
+        raise DataError(
+            f"{path}: expected an image that GDAL decodes, found {len(content)} bytes that it does "
+            f"not ({_reason(error)}); copy or download the file again, or leave it out"
+        ) from error
 
 
 def _open(path: Path) -> DatasetReader:

@@ -38,6 +38,18 @@ def test_formula_is_that_of_the_docstring():
     assert scaled[1] == pytest.approx((values[1] - 2.0) / 5.0)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float32", "float64"])
+@pytest.mark.parametrize("std", [(1.0, 1.0, 1.0), (1.0, 7.3, 0.3)])
+def test_pixels_that_are_all_valid_take_a_short_way_to_the_same_bits(dtype, std):
+    values, valid = image(dtype)
+    normaliser, everywhere = Normaliser((104.006, 116.668, 122.678), std), valid | True
+    whole, part = normaliser(values, everywhere), normaliser(values, valid)
+    assert np.array_equal(whole[:, valid], part[:, valid])
+    turned = np.asfortranarray(values)
+    assert np.array_equal(normaliser(turned, everywhere), whole)
+    assert normaliser(turned, everywhere).flags.c_contiguous
+
+
 def test_large_integers_keep_their_precision():
     values = np.array([[[2**30, 2**30 + 1]]], np.int32)
     scaled = Normaliser((float(2**30),), (1.0,))(values, np.ones((1, 2), bool))
