@@ -22,6 +22,7 @@ from rsadapt import build, config
 from rsadapt.data.world import write_world
 from rsadapt.run import RunFolder
 from rsadapt.study import FROM_SCRATCH, Result, Row, run_study, standard_rows, summary
+from rsadapt.tables import comparison_markdown
 
 RESULTS = Path(__file__).parent / "results"
 FACTS = ("classes", "evaluation", "commit", "python", "platform", "packages")
@@ -42,32 +43,12 @@ def main() -> None:
     results = run_study(rows, options.seeds, _base(options, values), options.out, progress=_report)
     if options.no_results:
         return
-    print(markdown(results))
+    print(comparison_markdown(summary(results)))
     file = RESULTS / f"{options.pair}.json"
     file.write_text(
         json.dumps(_record(options, values, rows, results), indent=1) + "\n", encoding="utf-8"
     )
     print(f"written to {file}")
-
-
-def markdown(results: Sequence[Result]) -> str:
-    """The target's validation figures of every row as a Markdown table, in per cent."""
-    table = summary(results)
-    classes = list(next(iter(table.values()))["classes"])
-    lines = [
-        "| " + " | ".join(["trained", "mIoU", *classes, "by seed"]) + " |",
-        "| --- |" + " ---: |" * (len(classes) + 1) + " --- |",
-    ]
-    for name, row in table.items():
-        deviation = "" if row["std"] is None else f" ± {100 * row['std']:.1f}"
-        cells = [
-            name,
-            f"{100 * row['miou']:.1f}{deviation}",
-            *(_percent(row["classes"][label]) for label in classes),
-            ", ".join(_percent(value) for value in row["seeds"].values()),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def _options() -> argparse.Namespace:
@@ -124,10 +105,6 @@ def _record(
         },
         "final_iteration": {domain: summary(results, domain) for domain in ("target", "source")},
     }
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _report(task: str, done: int, total: int) -> None:

@@ -8,9 +8,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from rsadapt.errors import ConfigError, MissingFileError
+
+Pyramid = Literal["all", "first_two"]
 
 LEAST_ADVERSARIAL_TILE = 32
 """Pixels: the stride of the discriminators."""
@@ -55,20 +65,77 @@ class RegionSettings(Settings):
     validation: SplitSettings = SplitSettings()
 
 
+class SizeSettings(Settings):
+    """Of an image, in pixels."""
+
+    height: Annotated[int, Field(ge=16)]
+    width: Annotated[int, Field(ge=16)]
+
+
+class FolderSettings(Settings):
+    """A driving data set in its official folder layout, one image a frame."""
+
+    dataset: Literal["gta5", "synthia", "cityscapes", "crosscity", "synscapes"]
+    folder: str | None = None
+    """Where it was unpacked, relative to `root`; its usual name unless given."""
+    city: str | None = None
+    """Of crosscity: Rome, Rio, Tokyo or Taipei."""
+    split: str
+    """The split to train on, as the data set names it."""
+    validation_split: str | None = None
+    """The labelled split to score on; none is scored unless given."""
+    size: SizeSettings
+    """What images and labels are resized to for training."""
+    evaluation_size: SizeSettings | None = None
+    """What images are resized to for scoring, against labels of full size; `size` unless given."""
+
+
+def _kind(region: Any) -> str:
+    """Which kind of region values describe: image folders name their data set."""
+    named = "dataset" in region if isinstance(region, dict) else hasattr(region, "dataset")
+    return "image_folder" if named else "geotiff_region"
+
+
+DomainSettings = Annotated[
+    Annotated[RegionSettings, Tag("geotiff_region")]
+    | Annotated[FolderSettings, Tag("image_folder")],
+    Discriminator(_kind),
+]
+DOMAIN_GROUPS: dict[str, type[Settings]] = {
+    "geotiff_region": RegionSettings,
+    "image_folder": FolderSettings,
+}
+
+
+class NormalisationSettings(Settings):
+    """Given numbers to standardise images with, one a band, in the order of `bands`."""
+
+    mean: list[float]
+    std: list[Annotated[float, Field(gt=0)]]
+
+
 class NetworkSettings(Settings):
     """The segmentation network."""
 
-    encoder: Literal["small", "resnet18", "resnet34", "resnet50", "resnet101"] = "resnet18"
+    encoder: Literal["small", "resnet18", "resnet34", "resnet50", "resnet101", "vgg16"] = "resnet18"
+    layout: Literal["torchvision", "published"] = "torchvision"
+    """Of a ResNet: "published" reduces in a bottleneck's first 1x1 convolution and rounds the
+    max-pool's size up, as the weights published for AdaptSegNet expect."""
     levels: Annotated[int, Field(ge=1, le=3)] = 2
     """Classifiers, on the last stages of the encoder; every encoder has three at its stride."""
     rates: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [6, 12, 18, 24]
     """Dilations of the classifiers' branches, in cells."""
+    pyramid: Pyramid = "all"
+    """Which branches are summed; the published multi-level and VGG networks leave the last two of
+    four unused."""
     pretrained: bool = False
     """Start the encoder from torchvision's ImageNet weights (downloaded, or from its cache)."""
     upsampling: Literal["cells", "corners"] = "cells"
     """Where logits lie: at their cells' true places, or stretched to the corners as published."""
     batch_norm: Literal["both", "source", "per_domain", "frozen"] = "both"
     """Which batches move the running statistics: see `rsadapt.adapt.batch_norm`."""
+    batch_norm_affine: Literal["trained", "frozen"] = "trained"
+    """Whether the encoder's batch-norm scales and shifts learn; the published ones do not."""
     batch_norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Weight of a new batch in the running statistics; small windows want a smaller one."""
 
@@ -87,30 +154,61 @@ class AdaptedBatchNormSettings(Settings):
     name: Literal["adapted_batch_norm"]
 
 
-class OutputSpaceSettings(Settings):
-    """AdaptSegNet: adversarial adaptation in output space (Tsai et al. 2018)."""
+class AdversarialSettings(Settings):
+    """What adversarial methods share."""
 
-    name: Literal["output_space"]
     segmentation: list[Weight] = [0.1, 1.0]
     """Weight of the cross-entropy at each level, main level last."""
     adversarial: list[Weight] = [0.0002, 0.001]
     """Weight of the adversarial loss at each level; the published GTA5 values."""
     objective: Literal["bce", "least_squares"] = "bce"
+    domain_labels: Literal["published", "paper"] = "published"
+    """What discriminators should answer: the published code has source 0 and target 1."""
+    discriminator_output: Literal["cells", "upsampled"] = "cells"
+    """Whether it is brought to image size before the loss: the paper says so, the code does not."""
     discriminator_width: Annotated[int, Field(ge=1)] = 64
     """Channels of a discriminator's first layer."""
     discriminator_rate: Annotated[float, Field(gt=0)] = 1e-4
-    """Learning rate of the discriminators' Adam optimisers (betas 0.9 and 0.99)."""
+    """Learning rate of the discriminators' Adam optimisers."""
+    discriminator_betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default=[0.9, 0.99], min_length=2, max_length=2
+    )
+    """Of Adam."""
+
+
+class OutputSpaceSettings(AdversarialSettings):
+    """AdaptSegNet: adversarial adaptation in output space (Tsai et al. 2018)."""
+
+    name: Literal["output_space"]
+
+
+class FeatureSpaceSettings(AdversarialSettings):
+    """Adversarial adaptation in feature space, the baseline of AdaptSegNet."""
+
+    name: Literal["feature_space"]
+    adversarial: list[Weight] = [0.0, 0.001]
+    """Weight of the adversarial loss at each level; the published one, at the main level."""
+    discriminator_input: Literal["cells", "upsampled"] = "cells"
+    """Whether features are brought to image size before they are judged. The authors did so (issue
+    41 of their repository) and used the output-space discriminator, of 5 reductions; 2048 channels
+    of a 1024 x 512 image take 4 GiB."""
+    discriminator_reductions: Annotated[int, Field(ge=0, le=5)] = 2
+    """How many of a discriminator's five layers halve what they see. Features lie at stride 8
+    already, so that 2 gives the output-space discriminator's stride of 32 pixels."""
 
 
 MethodSettings = Annotated[
-    SourceOnlySettings | AdaptedBatchNormSettings | OutputSpaceSettings,
+    SourceOnlySettings | AdaptedBatchNormSettings | OutputSpaceSettings | FeatureSpaceSettings,
     Field(discriminator="name"),
 ]
 METHOD_GROUPS: dict[str, type[Settings]] = {
     "source_only": SourceOnlySettings,
     "adapted_batch_norm": AdaptedBatchNormSettings,
     "output_space": OutputSpaceSettings,
+    "feature_space": FeatureSpaceSettings,
 }
+GROUPS = DOMAIN_GROUPS | METHOD_GROUPS
+"""What pydantic calls the members of unions, in the places it reports."""
 
 
 class OptimiserSettings(Settings):
@@ -124,6 +222,11 @@ class OptimiserSettings(Settings):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Of SGD."""
     nesterov: bool = False
+    updates: Literal["once", "repeated", "repeated_2018"] = "once"
+    """How often SGD walks over a ResNet's convolutions in a step: "repeated" as often as modules
+    contain them, as the published code does under PyTorch 2 (the stem's once, a bottleneck's three
+    times, a downsample's four times); "repeated_2018" as under the PyTorch of its time, which
+    treats the very first step otherwise. See `rsadapt.adapt.sgd`."""
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     power: Annotated[float, Field(ge=0)] = 0.9
     """Of the schedule (1 - step / horizon) ** power; 0 keeps the rate."""
@@ -165,7 +268,7 @@ class DeviceSettings(Settings):
     """Where and how precisely to compute, as Lightning Fabric names it."""
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["64-true", "32-true", "bf16-mixed"] = "32-true"
     threads: Annotated[int, Field(ge=1)] | None = None
     """Of the CPU; PyTorch's choice unless given. Small networks want one: more gain little, change
     the last digits, and wait for one another where the machine is busy."""
@@ -180,15 +283,23 @@ class Configuration(Settings):
     """Folder that file patterns are relative to; itself relative to the configuration's folder."""
     init_from: str | None = None
     """A run or checkpoint whose network to start from, relative to the configuration's folder."""
-    classes: Annotated[list[ClassSettings], Field(min_length=1)]
+    classes: list[ClassSettings] = []
+    """The class table."""
+    class_table: Literal["cityscapes-19", "cityscapes-16", "cityscapes-13", "streets"] | None = None
+    """A ready class table, in place of `classes`."""
     ignored_ids: list[int] = [255]
-    """Raw label ids of unlabelled pixels."""
+    """Raw label ids of unlabelled pixels. Data sets of image folders have their own raw ids, and
+    all that is no class of the table is unlabelled in them."""
     bands: list[int] | None = None
     """1-based bands to use; all of them unless given."""
-    normalise_by: Literal["region", "source"] = "region"
-    """Whose statistics standardise the target: its own, or the source's."""
-    source: RegionSettings
-    target: RegionSettings
+    normalise_by: Literal["region", "source", "given"] = "region"
+    """Whose statistics standardise the target: its own, the source's, or for both domains the
+    numbers of `normalisation`."""
+    normalisation: NormalisationSettings | None = None
+    prepared: str | None = None
+    """Folder of frames that `rsadapt prepare` resized, relative to `root`; for image folders."""
+    source: DomainSettings
+    target: DomainSettings
     network: NetworkSettings = NetworkSettings()
     method: MethodSettings
     optimiser: OptimiserSettings = OptimiserSettings()
@@ -205,11 +316,17 @@ class Configuration(Settings):
                     f"method.{field} has {len(weights)} weights and network.levels is "
                     f"{self.network.levels}; give one weight a level, main level last"
                 )
-        if self.method.name == "output_space" and self.training.tile < LEAST_ADVERSARIAL_TILE:
-            raise ValueError(
-                f"training.tile is {self.training.tile}; the discriminators of output_space need "
-                f"{LEAST_ADVERSARIAL_TILE} or more"
-            )
+        if bool(self.classes) == (self.class_table is not None):
+            raise ValueError("give the classes either by 'classes' or by 'class_table'")
+        self._check_sizes()
+        if (self.normalisation is None) == (self.normalise_by == "given"):
+            raise ValueError("normalise_by: given and the numbers of normalisation need each other")
+        if _kind(self.source) != _kind(self.target):
+            raise ValueError("source and target must both be GeoTIFF regions or both image folders")
+        if self.optimiser.updates != "once" and (
+            self.optimiser.name != "sgd" or not self.network.encoder.startswith("resnet")
+        ):
+            raise ValueError("optimiser.updates: repeated updates are those of SGD on a ResNet")
         if self.method.name == "adapted_batch_norm" and self.network.batch_norm != "per_domain":
             raise ValueError("method adapted_batch_norm needs network.batch_norm: per_domain")
         if self.prediction.overlap >= self.prediction.tile:
@@ -218,6 +335,23 @@ class Configuration(Settings):
         if horizon is not None and horizon < self.training.steps:
             raise ValueError("training.horizon must be at least training.steps")
         return self
+
+    def _check_sizes(self) -> None:
+        """Refuse images that the discriminators of output_space cannot judge."""
+        if self.method.name != "output_space":
+            return
+        sizes = {"training.tile": self.training.tile}
+        if isinstance(self.source, FolderSettings) and isinstance(self.target, FolderSettings):
+            sizes = {
+                f"{name}.size": min(size.height, size.width)
+                for name, size in (("source", self.source.size), ("target", self.target.size))
+            }
+        for field, pixels in sizes.items():
+            if pixels < LEAST_ADVERSARIAL_TILE:
+                raise ValueError(
+                    f"{field} is {pixels}; the discriminators of output_space need "
+                    f"{LEAST_ADVERSARIAL_TILE} or more"
+                )
 
 
 class _Loader(yaml.SafeLoader):
@@ -329,7 +463,7 @@ def dump(configuration: Configuration) -> str:
 
 def _explain(fault: dict[str, Any]) -> str:
     """Turn one of pydantic's faults into a sentence."""
-    path = [part for part in fault["loc"] if part not in METHOD_GROUPS]
+    path = [part for part in fault["loc"] if part not in GROUPS]
     key = ".".join(str(part) for part in path)
     if fault["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(path[-1]), _known_fields(fault["loc"][:-1]), 1, 0.5)
@@ -347,10 +481,10 @@ def _known_fields(loc: tuple[str | int, ...]) -> list[str]:
     """The names of the fields of the group at a place in the configuration."""
     group: Any = Configuration
     for part in loc:
-        if part in METHOD_GROUPS:
-            group = METHOD_GROUPS[str(part)]
+        if part in GROUPS:
+            group = GROUPS[str(part)]
         elif isinstance(part, int):
             group = ClassSettings
-        elif part not in ("classes", "method"):
+        elif part not in ("classes", "method", "source", "target"):
             group = group.model_fields[part].annotation
     return list(group.model_fields)

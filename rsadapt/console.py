@@ -34,6 +34,9 @@ LEAST_WIDTH = 100
 UNBOUNDED = 10_000
 """Characters a line may have in a file or a pipe, where nothing needs to be cut."""
 
+SHOWN = 5
+"""Names that a line shows before it only counts them."""
+
 LINES = 10
 """Lines that a task writes on its way where there is no terminal."""
 
@@ -156,6 +159,8 @@ def _class_table(report: Values, title: str) -> Table:
             f"; neither present nor predicted, left out of the means: "
             f"{', '.join(report['left_out'])}"
         )
+    if "initial_weights" in report:
+        caption += f"; initial weights: {report['initial_weights']}"
     headings = ["class", "IoU %", "F1 %", "user's %", "producer's %", "pixels"]
     table = _table(title, headings, caption)
     for name, figures in report["classes"].items():
@@ -178,6 +183,43 @@ def _confusion_table(report: Values, title: str) -> Table:
         support = sum(counts)
         _row(table, name, *(_percent(n / support if support else None) for n in counts))
     return table
+
+
+# Data sets
+
+
+def check_table(report: Any) -> Table:
+    """Lay out what was found of a data set, a `DatasetReport`."""
+    caption = None if report.decoded else "files were counted and paired, none was decoded"
+    headings = ["split", "images", "should be", "no label", "no image", "damaged", "odd sizes"]
+    table = _table(f"{report.title} in {report.root}", headings, caption)
+    for split in report.splits:
+        counts = (
+            len(split.without_label),
+            len(split.without_image),
+            len(split.damaged),
+            split.odd_sizes,
+        )
+        official = "?" if split.official is None else f"{split.official:,}"
+        _row(table, split.split, f"{split.found:,}", official, *map("{:,}".format, counts))
+    return table
+
+
+def check_findings(report: Any) -> list[str]:
+    """What is wrong with a data set, a line for each kind, and where to get what is missing."""
+    lines = []
+    for split in report.splits:
+        for what, names in (
+            ("images without label", split.without_label),
+            ("labels without image", split.without_image),
+        ):
+            if names:
+                more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+                lines.append(f"{split.split}: {what}: {', '.join(names[:SHOWN])}{more}")
+        lines += [f"damaged: {file}: {reason}" for file, reason in split.damaged.items()]
+    if not report.complete:
+        lines.append(f"{report.title} is not complete; it takes {report.download}")
+    return lines
 
 
 # Comparisons

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rsadapt import build, config
+from rsadapt import build, config, weights
 from rsadapt.adapt import checkpoint
 from rsadapt.adapt.batch_norm import Domain
 from rsadapt.adapt.method import Parts
 from rsadapt.classes import ClassScheme
-from rsadapt.errors import CheckpointError, MissingFileError
+from rsadapt.errors import CheckpointError, ConfigError, MissingFileError
 from rsadapt.geo.normalise import Normaliser
-from rsadapt.run import RunFolder
+from rsadapt.infer.evaluate import Answers
+from rsadapt.nets.deeplab import DeepLab
+from rsadapt.progress import Progress
+from rsadapt.run import RunFolder, digest, environment
 
 
 @dataclass(frozen=True)
@@ -89,20 +92,35 @@ class Model:
         return build.class_scheme(self.facts.settings)
 
 
-def probabilities(parts: Parts, domain: Domain) -> Callable[[Tensor], Tensor]:
-    """The function from images [N, bands, H, W] to the main level's class probabilities.
+def answers(parts: Parts, domain: Domain) -> Answers:
+    """The function from images [N, bands, H, W] and a size to the main level's logits there.
 
-    They are [N, classes, H, W], computed as images of `domain` are evaluated and predicted.
+    They are [N, classes, height, width], as images of `domain` are evaluated and predicted.
     """
 
-    def predict(images: Tensor) -> Tensor:
+    def predict(images: Tensor, size: tuple[int, int]) -> Tensor:
         parts.network.eval()
         with parts.statistics.evaluating(domain):
-            logits = parts.network(images)[-1]
-        height, width = images.shape[-2:]
-        return parts.upsample(logits, (height, width)).softmax(1)
+            logits = parts.network(images.to(_precision(parts)))[-1]
+        return parts.upsample(logits, size)
 
     return predict
+
+
+def _precision(parts: Parts) -> torch.dtype:
+    """That of the network's parameters, which images must have."""
+    return next(parts.network.parameters()).dtype
+
+
+def probabilities(parts: Parts, domain: Domain) -> Callable[[Tensor], Tensor]:
+    """The function from images [N, bands, H, W] to class probabilities of their size."""
+    predict = answers(parts, domain)
+
+    def at_image_size(images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        return predict(images, (height, width)).softmax(1)
+
+    return at_image_size
 
 
 def checkpoint_file(path: Path) -> Path:
@@ -125,42 +143,143 @@ def load(path: Path) -> Model:
         )
     state = checkpoint.load(file)
     if "facts" not in state:
-        raise CheckpointError(f"{file}: bare weights; expected a run's folder or checkpoint")
+        raise CheckpointError(
+            f"{file}: bare weights; name the recipe or configuration that they belong to (--recipe)"
+        )
     facts = Facts.from_json(state["facts"], where=file)
-    settings = facts.settings
-    bare = settings.model_copy(
-        update={"network": settings.network.model_copy(update={"pretrained": False})}
-    )
-    segmenter = build.network(bare, len(facts.bands))
-    load_weights(segmenter, state["network"], where=file)
-    build.set_threads(settings)
-    device = build.device(settings)
-    segmenter.to(device)
-    statistics = build.statistics(settings, segmenter)
-    statistics.load_state_dict(state["statistics"])
-    return Model(Parts(segmenter, segmenter.upsample, statistics), facts, state["step"], device)
+    parts = _parts(facts.settings, facts.bands)
+    load_weights(parts.network, state["network"], where=file)
+    parts.statistics.load_state_dict(state["statistics"])
+    return _on_device(parts, facts, state["step"])
 
 
-def warm_start(
-    parts: Parts, settings: config.Configuration, bands: tuple[int, ...]
-) -> Normaliser | None:
-    """Give the network the weights that `init_from` names.
+def load_bare(
+    path: Path, settings: config.Configuration, progress: Progress | None = None
+) -> Model:
+    """Load a bare weight file of any known naming into the network of a configuration.
 
-    Returns:
-        The source normaliser those weights were trained with, None for bare weights.
+    Args:
+        path: see `weights.read_weights`.
+        settings: says what network the weights are of, and how images are brought to it. Images
+            are read only where they are standardised by their own statistics.
+        progress: is told of what is read.
 
     Raises:
         MissingFileError: where there is no such file.
-        CheckpointError: for another class table, other bands or other shapes.
+        CheckpointError: for a file that is damaged or does not fit, heads included.
+    """
+    tensors = weights.read_weights(path)
+    bands, normalise = _given(settings) or _read(settings, progress)
+    parts = _parts(settings, bands)
+    fit = weights.fit(network_of(parts), tensors, where=path)
+    if fit.fresh:
+        raise CheckpointError(
+            f"{path}: not all of the network stands in it ({fit.describe()}); choose the recipe or "
+            f"configuration that the weights are of"
+        )
+    parts.statistics.load_state_dict({})
+    described = f"{path.name} (sha256 {digest(path)}): {fit.describe()}"
+    return _on_device(parts, Facts(settings, normalise, bands, record(settings, described)), 0)
+
+
+def _given(settings: config.Configuration) -> tuple[tuple[int, ...], build.Normalisers] | None:
+    """Bands and normalisers of a configuration that names both, without looking at images."""
+    if settings.bands is None:
+        return None
+    given = build.given_normaliser(settings, len(settings.bands))
+    return None if given is None else (tuple(settings.bands), {"source": given, "target": given})
+
+
+def _read(
+    settings: config.Configuration, progress: Progress | None
+) -> tuple[tuple[int, ...], build.Normalisers]:
+    """Bands and normalisers of a configuration, as its images have them."""
+    places = build.places(settings)
+    return places.source.training.bands, build.normalisers(settings, places, progress=progress)
+
+
+def open_model(
+    path: Path,
+    *,
+    recipe: Path | None = None,
+    assignments: Sequence[str] = (),
+    data: Path | None = None,
+    progress: Progress | None = None,
+) -> Model:
+    """Load a run's network, or a bare weight file with the recipe that it belongs to.
+
+    Args:
+        path: a run's folder or checkpoint, or with `recipe` a weight file.
+        recipe: a configuration, or a ready recipe's name.
+        assignments: "dotted.key=value" changes to the recipe.
+        data: the folder of the data, in place of the one that the run or recipe names.
+        progress: is told of what is read.
+
+    Raises:
+        MissingFileError, CheckpointError, ConfigError: see `load` and `load_bare`.
+    """
+    if recipe is not None:
+        return load_bare(path, build.configuration(recipe, assignments, data=data), progress)
+    if assignments:
+        raise ConfigError(f"{path}: the settings of a run stay; changes go with --recipe only")
+    model = load(path)
+    if data is None:
+        return model
+    settings = model.facts.settings.model_copy(update={"root": str(data.resolve())})
+    return replace(model, facts=replace(model.facts, settings=settings))
+
+
+def _parts(settings: config.Configuration, bands: tuple[int, ...]) -> Parts:
+    """The network of a configuration, to be given weights."""
+    bare = settings.model_copy(
+        update={"network": settings.network.model_copy(update={"pretrained": False})}
+    )
+    segmenter = build.network(bare, len(bands))
+    return Parts(segmenter, segmenter.upsample, build.statistics(settings, segmenter))
+
+
+def network_of(parts: Parts) -> DeepLab:
+    """The network, not wrapped for a device."""
+    if not isinstance(parts.network, DeepLab):
+        raise TypeError(f"weights are loaded before a {type(parts.network).__name__} wraps them")
+    return parts.network
+
+
+def _on_device(parts: Parts, facts: Facts, step: int) -> Model:
+    build.set_process(facts.settings)
+    device = build.device(facts.settings)
+    parts.network.to(device)
+    return Model(parts, facts, step, device)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins with.
+
+    Attributes:
+        weights: the initial weights, in words, for every report.
+        normalise: how the source was standardised for them, None where nobody settled it.
+    """
+
+    weights: str
+    normalise: Normaliser | None = None
+
+
+def warm_start(parts: Parts, settings: config.Configuration, bands: tuple[int, ...]) -> Start:
+    """Give the network the weights that `init_from` names.
+
+    Raises:
+        MissingFileError: where there is no such file.
+        CheckpointError: for another class table or other bands of a run, or other shapes.
     """
     if settings.init_from is None:
-        return None
+        return Start("ImageNet (torchvision)" if settings.network.pretrained else "random")
     file = checkpoint_file(Path(settings.init_from))
-    state = checkpoint.load(file)
+    state = {} if file.suffix == ".safetensors" else checkpoint.load(file)
     if "facts" not in state:
-        load_weights(parts.network, state, where=file)
+        fit = weights.fit(network_of(parts), weights.read_weights(file), where=file)
         parts.statistics.load_state_dict({})
-        return None
+        return Start(f"{file.name} (sha256 {digest(file)}): {fit.describe()}")
     facts = Facts.from_json(state["facts"], where=file)
     if facts.bands != bands:
         raise CheckpointError(
@@ -175,7 +294,21 @@ def warm_start(
         )
     load_weights(parts.network, state["network"], where=file)
     parts.statistics.load_state_dict(state["statistics"])
-    return facts.normalise["source"]
+    return Start(settings.init_from, facts.normalise["source"])
+
+
+def record(settings: config.Configuration, initial_weights: str) -> dict[str, Any]:
+    """The facts every result must state, and where they were made, JSON-ready."""
+    return {
+        "seed": settings.seed,
+        "method": settings.method.name,
+        "classes": len(build.class_scheme(settings)),
+        "initial_weights": initial_weights,
+        "batch_norm": build.batch_norm_policy(settings),
+        "evaluation": build.evaluation_words(settings),
+        "target_split": build.target_split(settings),
+        **environment(),
+    }
 
 
 def _listed(scheme: ClassScheme) -> str:

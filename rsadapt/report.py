@@ -49,14 +49,6 @@ def natural_colours(
     return picture
 
 
-def class_colours(train_ids: NDArray[np.uint8], scheme: ClassScheme) -> NDArray[np.uint8]:
-    """Paint train ids [height, width] in their classes' colours, 255 white; uint8 [.., 3]."""
-    table = np.full((256, 3), BLANK, np.uint8)
-    table[: len(scheme)] = scheme.colours
-    picture: NDArray[np.uint8] = table[train_ids]
-    return picture
-
-
 def panels(
     path: Path, pictures: Mapping[str, NDArray[np.uint8]], scheme: ClassScheme, *, title: str
 ) -> None:
@@ -112,6 +104,37 @@ def bars(path: Path, rows: Mapping[str, Mapping[str, float | None]], *, title: s
     axis.set_ylim(0, 100)
     axis.set_ylabel("IoU, %")
     axis.set_title(title)
+    axis.legend(frameon=False)
+    _save(figure, path)
+
+
+def beside(
+    path: Path,
+    measured: Mapping[str, tuple[float, float | None]],
+    published: Mapping[str, float],
+    *,
+    title: str,
+) -> None:
+    """Write a bar chart of mIoU by row, with deviation, and published figures as marks, as PNG.
+
+    Args:
+        path: the figure; missing folders are made.
+        measured: by row, mean and standard deviation (0..1; None for one seed).
+        published: by row, what others report (0..1).
+        title: of the figure.
+    """
+    figure = Figure(figsize=(1.2 * len(measured) + 2, 3.8), layout="constrained")
+    axis: Axes = figure.subplots()
+    heights = [100 * mean for mean, _ in measured.values()]
+    spreads = [100 * (deviation or 0.0) for _, deviation in measured.values()]
+    axis.bar(list(measured), heights, yerr=spreads, capsize=4, label="measured, final iteration")
+    if published:
+        marks = [100 * value for value in published.values()]
+        axis.plot(list(published), marks, "k_", markersize=22, label="published by others")
+    axis.set_ylim(0, 100)
+    axis.set_ylabel("mIoU, %")
+    axis.set_title(title)
+    axis.tick_params(axis="x", rotation=30)
     axis.legend(frameon=False)
     _save(figure, path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import platform
@@ -104,13 +105,15 @@ class RunFolder:
                 break
         return events
 
+    def validations(self) -> dict[int, dict[str, Any]]:
+        """Every validation logged, by the steps done before it; each by domain."""
+        return {
+            event["step"]: event["validation"] for event in self.events() if "validation" in event
+        }
+
     def validation(self, step: int) -> dict[str, Any] | None:
         """The validation logged after `step` steps, by domain; None where there is none."""
-        for event in reversed(self.events()):
-            if event["step"] == step and "validation" in event:
-                found: dict[str, Any] = event["validation"]
-                return found
-        return None
+        return self.validations().get(step)
 
     def seconds(self) -> float:
         """Wall-clock seconds of training, over all the times the run went on."""
@@ -132,8 +135,22 @@ def environment() -> dict[str, Any]:
         "commit": _commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: importlib.metadata.version(name) for name in RECORDED},
+        "packages": {name: _version(name) for name in RECORDED},
     }
+
+
+def digest(path: Path) -> str:
+    """The first 12 hexadecimal digits of a file's SHA-256, which tell weight files apart."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+def _version(package: str) -> str | None:
+    """A package's version, None where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _commit() -> str | None:

@@ -64,6 +64,13 @@ class Result:
         value: float = self.validation[domain]["totals"]["miou"]
         return value
 
+    def best(self, domain: str = "target") -> tuple[int, Values]:
+        """The step and the report of the best validated snapshot, chosen with `domain`'s labels."""
+        found = RunFolder(self.run).validations()
+        step = max(found, key=lambda step: found[step][domain]["totals"]["miou"] or 0.0)
+        report: Values = found[step][domain]
+        return step, report
+
 
 def standard_rows(values: Values, *, first: Values = FROM_SCRATCH) -> dict[str, Row]:
     """The rows that show what output-space adaptation is worth, by name.
@@ -157,15 +164,38 @@ def summary(results: Sequence[Result], domain: str = "target") -> dict[str, Valu
             "miou": statistics.mean(result.miou(domain) for result in group),
             "std": statistics.stdev(r.miou(domain) for r in group) if len(group) > 1 else None,
             "seeds": {result.seed: result.miou(domain) for result in group},
-            "classes": _class_means(group, domain),
+            "classes": _class_means([result.validation[domain]["classes"] for result in group]),
             "seconds": statistics.mean(result.seconds for result in group),
         }
         for row, group in rows.items()
     }
 
 
-def _class_means(group: Sequence[Result], domain: str) -> dict[str, float | None]:
-    tables = [result.validation[domain]["classes"] for result in group]
+def best_snapshots(results: Sequence[Result], domain: str = "target") -> dict[str, Values]:
+    """What the best snapshot of each run reached, chosen with the labels it is scored with.
+
+    As papers often report; it flatters, and nobody without target labels can choose it.
+
+    Returns:
+        By row: "miou", "std", "seeds" and "classes" as `summary`, and "steps" (by seed).
+    """
+    rows: dict[str, list[tuple[int, int, Values]]] = {}
+    for result in results:
+        rows.setdefault(result.row, []).append((result.seed, *result.best(domain)))
+    table = {}
+    for row, group in rows.items():
+        values = {seed: report["totals"]["miou"] for seed, _, report in group}
+        table[row] = {
+            "miou": statistics.mean(values.values()),
+            "std": statistics.stdev(values.values()) if len(group) > 1 else None,
+            "seeds": values,
+            "classes": _class_means([report["classes"] for _, _, report in group]),
+            "steps": {seed: step for seed, step, _ in group},
+        }
+    return table
+
+
+def _class_means(tables: Sequence[Values]) -> dict[str, float | None]:
     means: dict[str, float | None] = {}
     for name in tables[0]:
         found = [table[name]["iou"] for table in tables if table[name]["iou"] is not None]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,13 @@ from rsadapt.adapt import checkpoint
 from rsadapt.adapt.batch_norm import Domain
 from rsadapt.adapt.method import Parts
 from rsadapt.adapt.trainer import Learner, train
+from rsadapt.data.imagery import Imagery, Places
 from rsadapt.data.stream import in_order
-from rsadapt.errors import DataError
-from rsadapt.geo.normalise import Normaliser
 from rsadapt.infer.evaluate import evaluate_samples
-from rsadapt.model import Facts, probabilities, warm_start
+from rsadapt.model import Facts, answers, record, warm_start
 from rsadapt.progress import Progress, watched
-from rsadapt.run import RunFolder, environment
+from rsadapt.run import RunFolder
 from rsadapt.sample import Batch
-
-LEAST_VALIDATION = 16
-"""Pixels of a validation part's side: a network needs some cells to look at."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class _Session:
     """The objects of a run, checked and ready to train."""
 
     settings: config.Configuration
-    places: build.Places
+    places: Places[Imagery]
     learner: Learner
     facts: Facts
 
@@ -95,22 +92,23 @@ class _Session:
             if progress is not None:
                 progress("train", done, steps)
 
-        def batches(domain: Domain) -> Iterator[Batch]:
-            windows = build.training_windows(
+        def batches(domain: Domain) -> Generator[Batch, None, None]:
+            samples = build.training_samples(
                 self.settings, self.places, self.facts.normalise, domain
             )
-            return build.batches(self.settings, windows, start, self.learner.fabric)
+            return build.batches(self.settings, samples, start, self.learner.fabric)
 
-        train(
-            self.learner,
-            schedule=build.schedule(self.settings),
-            start=start,
-            source=batches("source"),
-            target=batches("target") if self.learner.method.uses_target else None,
-            log=log,
-            validate=lambda done: self.log_validation(run, done, progress),
-            save=lambda done: self.save(run, done),
-        )
+        with closing(batches("source")) as source, closing(batches("target")) as target:
+            train(
+                self.learner,
+                schedule=build.schedule(self.settings),
+                start=start,
+                source=source,
+                target=target if self.learner.method.uses_target else None,
+                log=log,
+                validate=lambda done: self.log_validation(run, done, progress),
+                save=lambda done: self.save(run, done),
+            )
 
     def log_validation(self, run: RunFolder, done: int, progress: Progress | None) -> None:
         """Score the network and write the figures down."""
@@ -171,7 +169,7 @@ def train_run(
 
 
 def score(
-    places: build.Places,
+    places: Places[Imagery],
     parts: Parts,
     facts: Facts,
     *,
@@ -181,84 +179,40 @@ def score(
     """Score a network on the validation part of each labelled domain.
 
     Returns:
-        By domain, the report of `ConfusionMatrix.to_dict`.
+        By domain, the report of `ConfusionMatrix.to_dict`, with the "initial_weights" that the
+        run began with.
     """
     reports: dict[str, Any] = {}
-    for domain, region in places.scored().items():
-        windows = build.evaluation_windows(facts.settings, region, facts.normalise[domain])
+    scheme = build.class_scheme(facts.settings)
+    for domain, imagery in places.scored().items():
+        samples = build.evaluation_samples(facts.settings, imagery, facts.normalise[domain])
         matrix = evaluate_samples(
             in_order(
-                watched(windows, f"score {domain}", progress),
+                watched(samples, f"score {domain}", progress),
                 facts.settings.prediction.batch_size,
             ),
-            probabilities(parts, domain),
-            num_classes=len(facts.settings.classes),
+            answers(parts, domain),
+            num_classes=len(scheme),
             device=device,
         )
-        reports[domain] = matrix.to_dict(build.class_scheme(facts.settings).names)
+        report = matrix.to_dict(scheme.names)
+        reports[domain] = report | {"initial_weights": facts.record["initial_weights"]}
     return reports
 
 
 def _prepare(settings: config.Configuration, progress: Progress | None) -> _Session:
     """Open, read and check all that a new run needs."""
     places = build.places(settings)
-    _check_labels(settings, places, progress)
+    scheme = build.class_scheme(settings)
+    for imagery in places.labelled():  # unknown ids and damage show before anything is written
+        imagery.check(scheme, progress)
     bands = places.source.training.bands
     learner = build.learner(settings, len(bands))
-    source = warm_start(learner.parts, settings, bands)
-    if source is None:
-        source = Normaliser.from_statistics(places.source.training.statistics(progress))
-    target = Normaliser.from_statistics(places.target.training.statistics(progress))
-    normalise = build.normalisers(settings, source, target)
+    start = warm_start(learner.parts, settings, bands)
+    normalise = build.normalisers(settings, places, source=start.normalise, progress=progress)
     for domain in normalise:  # what cannot give a first sample is refused before anything is made
-        build.training_windows(settings, places, normalise, domain)[0]
-    facts = Facts(settings, normalise, bands, _record(settings))
+        build.training_samples(settings, places, normalise, domain)[0]
+    for imagery in places.scored().values():
+        build.evaluation_samples(settings, imagery, normalise["target"])
+    facts = Facts(settings, normalise, bands, record(settings, start.weights))
     return _Session(settings, places, learner, facts)
-
-
-def _check_labels(
-    settings: config.Configuration, places: build.Places, progress: Progress | None
-) -> None:
-    """Read every label once: unknown ids and damaged files show before anything is written."""
-    scheme = build.class_scheme(settings)
-    for region in places.scored().values():
-        for scene in region.scenes:
-            if min(scene.area.height, scene.area.width) < LEAST_VALIDATION:
-                raise DataError(
-                    f"{scene.image.path}: the validation part is {scene.area.height} x "
-                    f"{scene.area.width} pixels, too narrow to be predicted; give it at least "
-                    f"{LEAST_VALIDATION} with a greater 'validation.share', or 0 for none"
-                )
-    for region in places.labelled_regions():
-        counts = region.class_counts(scheme, progress)
-        if not counts[:-1].any():
-            raise DataError(
-                f"{region.name} region: its {region.scenes[0].image.path.name} and others have no "
-                f"labelled valid pixel; check 'classes' and 'ignored_ids'"
-            )
-
-
-def _record(settings: config.Configuration) -> dict[str, Any]:
-    """The facts every result must state, and where they were made."""
-    return {
-        "seed": settings.seed,
-        "method": settings.method.name,
-        "classes": len(settings.classes),
-        "initial_weights": settings.init_from
-        or ("ImageNet (torchvision)" if settings.network.pretrained else "random"),
-        "batch_norm": build.batch_norm_policy(settings),
-        "evaluation": f"windows of {settings.prediction.tile} pixels at the scene's own resolution",
-        "target_split": _target_split(settings),
-        **environment(),
-    }
-
-
-def _target_split(settings: config.Configuration) -> str:
-    """What of the target training saw, in words."""
-    if settings.target.scenes == settings.source.scenes:
-        return "trained with the target's labels, which are the source's"
-    if not build.method(settings).uses_target:
-        return "statistics of its images at most"
-    split = settings.target.validation
-    kept = f" but the {split.side} {split.share:.0%}" if split.share else ""
-    return f"trained on all{kept}, without labels"

@@ -9,7 +9,10 @@ from rasterio.crs import CRS
 
 from rsadapt import build, config
 from rsadapt.adapt.adapted_batch_norm import AdaptedBatchNorm
+from rsadapt.adapt.adversarial import Game
+from rsadapt.adapt.feature_space import FeatureSpace
 from rsadapt.adapt.output_space import OutputSpace
+from rsadapt.adapt.sgd import RepeatedSGD
 from rsadapt.adapt.source_only import SourceOnly
 from rsadapt.classes import ClassScheme
 from rsadapt.data.world import WORLD_CLASSES
@@ -82,7 +85,7 @@ def test_class_table_is_the_configurations(settings):
 
 
 def test_files_of_patterns_are_sorted_and_labels_are_no_scenes(country):
-    places = build.places(country())
+    places = build.geotiff_places(country())
     names = [s.image.path.name for s in places.source.training.scenes]
     names += [s.image.path.name for s in places.source.validation.scenes]
     assert dict.fromkeys(names) == dict.fromkeys(["s1.tif", "s10.tif", "s2.tif"])
@@ -94,7 +97,7 @@ def test_files_of_patterns_are_sorted_and_labels_are_no_scenes(country):
 
 
 def test_scenes_of_several_patterns_keep_their_order_and_come_once(country):
-    places = build.places(
+    places = build.geotiff_places(
         country(
             "target.scenes=[b/s2.tif, b/s1*.tif, 'b/s?.tif']",
             "target.validation.share=0",
@@ -106,30 +109,30 @@ def test_scenes_of_several_patterns_keep_their_order_and_come_once(country):
 
 
 def test_labels_of_a_pattern_belong_to_their_scenes(country):
-    places = build.places(
+    places = build.geotiff_places(
         country("source.scenes=['a/s1.tif', 'a/s10.tif']", "source.labels=['a/s1*_label.tif']")
     )
     assert places.source.training.labelled
 
 
 def test_training_and_validation_share_no_pixel(settings):
-    places = build.places(settings("source.validation={side: north, share: 0.4}"))
+    places = build.geotiff_places(settings("source.validation={side: north, share: 0.4}"))
     assert places.source.validation.scenes[0].area == Window(0, 0, 76, 192)
     assert places.source.training.scenes[0].area == Window(77, 0, 115, 192)
     assert set(places.scored()) == {"source", "target"}
 
 
 def test_nothing_is_kept_for_validation_where_nothing_is_asked(settings):
-    places = build.places(settings("source.validation.share=0", "target.labels=[]"))
+    places = build.geotiff_places(settings("source.validation.share=0", "target.labels=[]"))
     assert places.source.validation is None
     assert places.scored() == {}
-    assert places.labelled_regions() == [places.source.training]
+    assert places.labelled() == [places.source.training]
 
 
 def test_target_labels_are_used_for_validation_only(settings):
-    places = build.places(settings())
-    assert places.target.training not in places.labelled_regions()
-    windows = build.training_windows(
+    places = build.geotiff_places(settings())
+    assert places.target.training not in places.labelled()
+    windows = build.training_samples(
         settings(), places, {"source": None, "target": Normaliser((0.0,) * 4, (1.0,) * 4)}, "target"
     )
     assert windows[0].label is None
@@ -151,32 +154,45 @@ def test_target_labels_are_used_for_validation_only(settings):
 )
 def test_regions_that_do_not_fit(country, assignment, error, message):
     with pytest.raises(error, match=message):
-        build.places(country(assignment))
+        build.geotiff_places(country(assignment))
 
 
 def test_labels_on_another_grid_are_refused(country, tmp_path):
     scene(tmp_path / "a" / "s10_label.tif", bands=1, left=1002)
     with pytest.raises(DataError, match=r"s10_label\.tif: the labels' grid"):
-        build.places(country())
+        build.geotiff_places(country())
 
 
 def test_bands_are_chosen_in_order(country):
-    assert build.places(country("bands=[2, 1]")).source.training.bands == (2, 1)
+    assert build.geotiff_places(country("bands=[2, 1]")).source.training.bands == (2, 1)
 
 
-def test_target_is_standardised_by_itself_or_by_the_source(settings):
-    source, target = (Normaliser((mean,), (2.0,)) for mean in (1.0, 7.0))
-    own = build.normalisers(settings(), source, target)
-    assert (own["source"].mean, own["target"].mean) == ((1.0,), (7.0,))
-    lent = build.normalisers(settings("normalise_by=source"), source, target)
-    assert lent["target"] == lent["source"] == own["source"]
+def test_target_is_standardised_by_itself_by_the_source_or_by_given_numbers(settings):
+    places = build.geotiff_places(settings())
+    source, target = (
+        Normaliser.from_statistics(place.training.statistics())
+        for place in (places.source, places.target)
+    )
+    assert source != target
+    assert build.normalisers(settings(), places) == {"source": source, "target": target}
+    by_source = settings("normalise_by=source")
+    assert build.normalisers(by_source, places) == {"source": source, "target": source}
+    trained = Normaliser((1.0,) * 4, (2.0,) * 4)
+    assert build.normalisers(by_source, places, source=trained)["target"] == trained
+    numbers = "normalisation={mean: [1, 2, 3, 4], std: [5, 6, 7, 8]}"
+    given = settings("normalise_by=given", numbers)
+    told = Normaliser((1.0, 2.0, 3.0, 4.0), (5.0, 6.0, 7.0, 8.0))
+    assert build.normalisers(given, places) == {"source": told, "target": told}
+    few = settings("normalise_by=given", "normalisation={mean: [1], std: [5]}")
+    with pytest.raises(ConfigError, match="has 1 numbers and images have 4 bands"):
+        build.normalisers(few, places)
 
 
 def test_streams_of_runs_and_domains_differ(settings):
-    places = build.places(settings())
+    places = build.geotiff_places(settings())
     normalise = dict.fromkeys(("source", "target"), Normaliser((0.0,) * 4, (1.0,) * 4))
     seeds = {
-        build.training_windows(settings(f"seed={seed}"), places, normalise, domain).seed
+        build.training_samples(settings(f"seed={seed}"), places, normalise, domain).seed
         for seed in range(5)
         for domain in ("source", "target")
     }
@@ -184,11 +200,11 @@ def test_streams_of_runs_and_domains_differ(settings):
 
 
 def test_augmentations_are_those_named(settings):
-    places = build.places(settings())
+    places = build.geotiff_places(settings())
     normalise = {"source": Normaliser((0.0,) * 4, (1.0,) * 4)}
     for named, there in (("[]", False), ("[dihedral]", True)):
         chosen = settings(f"training.augment={named}")
-        windows = build.training_windows(chosen, places, normalise, "source")
+        windows = build.training_samples(chosen, places, normalise, "source")
         assert (windows.augment is not None) is there
 
 
@@ -218,7 +234,15 @@ def test_small_encoder_has_no_weights_to_start_from(settings):
         ("{name: adapted_batch_norm}", AdaptedBatchNorm()),
         (
             "{name: output_space, adversarial: [0, 1.5], objective: least_squares}",
-            OutputSpace([0.1, 1.0], [0, 1.5], "least_squares"),
+            OutputSpace([0.1, 1.0], [0, 1.5], Game("least_squares")),
+        ),
+        (
+            "{name: output_space, domain_labels: paper, discriminator_output: upsampled}",
+            OutputSpace([0.1, 1.0], [0.0002, 0.001], Game("bce", "paper", upsampled=True)),
+        ),
+        (
+            "{name: feature_space, discriminator_input: upsampled}",
+            FeatureSpace([0.1, 1.0], [0.0, 0.001], Game(), upsampled=True),
         ),
     ],
 )
@@ -241,7 +265,7 @@ def test_learner_has_one_discriminator_a_level_and_one_optimiser_a_network(setti
     assert adam.defaults["betas"] == (0.9, 0.99)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
+@pytest.mark.parametrize(("name", "kind"), [("sgd", RepeatedSGD), ("adamw", torch.optim.AdamW)])
 def test_heads_learn_faster_and_every_weight_is_learned_once(settings, name, kind):
     learner = build.learner(settings(f"optimiser.name={name}", "optimiser.rate=0.001"), 4)
     optimiser = learner.optimisers["network"]
@@ -250,6 +274,17 @@ def test_heads_learn_faster_and_every_weight_is_learned_once(settings, name, kin
     assert {group["weight_decay"] for group in optimiser.param_groups} == {5e-4}
     learned = [id(p) for group in optimiser.param_groups for p in group["params"]]
     assert sorted(learned) == sorted(id(p) for p in learner.parts.network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("updates", "passes"), [("once", {1: 60}), ("repeated", {1: 3, 3: 48, 4: 9})]
+)
+def test_repeated_updates_are_the_modules_that_hold_a_parameter(settings, updates, passes):
+    """A ResNet-18 has 3 tensors in its stem, 3 in each of 3 downsamples, and 48 besides."""
+    chosen = settings("network.encoder=resnet18", f"optimiser.updates={updates}")
+    *encoder, heads = build.learner(chosen, 4).optimisers["network"].param_groups
+    assert {group["passes"]: len(group["params"]) for group in encoder} == passes
+    assert heads["passes"] == 1
 
 
 def test_seed_decides_the_network_whatever_the_method(settings):
@@ -263,6 +298,15 @@ def test_seed_decides_the_network_whatever_the_method(settings):
     )
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_double_precision_is_that_of_the_whole_process(settings):
+    try:
+        learner = build.learner(settings("device.precision=64-true"), 4)
+        assert next(learner.parts.network.parameters()).dtype == torch.float64
+    finally:
+        build.set_process(settings())
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_schedule_ends_at_the_horizon_or_at_the_last_step(settings):

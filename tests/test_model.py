@@ -13,7 +13,8 @@ from rsadapt.adapt import checkpoint
 from rsadapt.data.world import WORLD_CLASSES
 from rsadapt.errors import CheckpointError, ConfigError, MissingFileError
 from rsadapt.geo.normalise import Normaliser
-from rsadapt.model import Facts, load, load_weights, probabilities, warm_start
+from rsadapt.model import Facts, Start, load, load_weights, probabilities, warm_start
+from rsadapt.run import digest
 
 BANDS = (1, 2, 3, 4)
 
@@ -103,7 +104,7 @@ def test_warm_start_takes_weights_statistics_and_the_sources_normaliser(trained,
     file, facts, theirs = trained
     chosen = settings(f"init_from={file.parent}", "seed=9")
     ours = build.learner(chosen, 4).parts
-    assert warm_start(ours, chosen, BANDS) == facts.normalise["source"]
+    assert warm_start(ours, chosen, BANDS).normalise == facts.normalise["source"]
     for mine, yours in (
         (ours.network.state_dict(), theirs.network.state_dict()),
         (ours.statistics.state_dict(), theirs.statistics.state_dict()),
@@ -116,7 +117,9 @@ def test_warm_start_from_bare_weights_starts_the_target_from_them(trained, setti
     checkpoint.save(tmp_path / "bare.pt", theirs.network.state_dict())
     chosen = settings(f"init_from={tmp_path / 'bare.pt'}")
     ours = build.learner(chosen, 4).parts
-    assert warm_start(ours, chosen, BANDS) is None
+    start = warm_start(ours, chosen, BANDS)
+    assert start.normalise is None
+    assert start.weights.startswith(f"bare.pt (sha256 {digest(tmp_path / 'bare.pt')}): own names")
     images = torch.randn(1, 4, 16, 16)
     answers = [probabilities(ours, domain)(images) for domain in ("source", "target")]
     assert torch.equal(answers[0], answers[1])
@@ -127,7 +130,7 @@ def test_no_warm_start(settings):
     chosen = settings()
     parts = build.learner(chosen, 4).parts
     before = copy.deepcopy(parts.network.state_dict())
-    assert warm_start(parts, chosen, BANDS) is None
+    assert warm_start(parts, chosen, BANDS) == Start("random")
     after = parts.network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rsadapt import build, config
+from rsadapt.benchmark_rows import AS_IN_THE_PAPER
 from rsadapt.errors import MissingFileError
 
 ROOT = Path(__file__).parents[1]
@@ -17,8 +18,17 @@ REAL = ROOT.parent / "shared" / "data" / "buildings"
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipe_is_valid(name):
-    settings = build.configuration(config.recipe(name))
-    assert len(build.class_scheme(settings)) == len(settings.classes)
+    settings = build.configuration(Path(name))
+    scheme = build.class_scheme(settings)
+    assert list(scheme.names) == [entry.name for entry in settings.classes] or settings.class_table
+    assert build.method(settings).uses_target
+
+
+def test_recipe_of_the_paper_is_the_published_one_but_for_the_known_differences():
+    published = config.load_yaml(config.recipe("gta5-cityscapes"))
+    paper = config.load_yaml(config.recipe("gta5-cityscapes-paper"))
+    assert paper == config.change(published, AS_IN_THE_PAPER)
+    assert paper != published
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no real imagery at {REAL}")

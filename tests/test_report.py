@@ -10,11 +10,6 @@ from rsadapt.errors import ShapeError
 SCHEME = ClassScheme(("land", "sea"), ((4,), (9,)), ((1, 2, 3), (0, 0, 255)))
 
 
-def test_classes_get_their_colours_and_the_rest_white():
-    painted = report.class_colours(np.array([[0, 1, 255]], np.uint8), SCHEME)
-    assert painted.tolist() == [[[1, 2, 3], [0, 0, 255], [255, 255, 255]]]
-
-
 def test_natural_colours_stretch_valid_pixels_only():
     values = np.linspace(100, 900, 300).reshape(3, 10, 10)
     valid = np.ones((10, 10), bool)
@@ -37,7 +32,10 @@ def test_figures_are_written(tmp_path):
     picture = np.zeros((20, 8, 3), np.uint8)
     report.panels(tmp_path / "a" / "maps.png", {"x": picture, "y": picture}, SCHEME, title="t")
     report.bars(tmp_path / "bars.png", {"x": {"land": 0.5, "sea": None}}, title="t")
-    for file in (tmp_path / "a" / "maps.png", tmp_path / "bars.png"):
+    measured = {"single": (0.4, 0.02), "multi": (0.5, None)}
+    report.beside(tmp_path / "beside.png", measured, {"multi": 0.424}, title="t")
+    for name in ("a/maps.png", "bars.png", "beside.png"):
+        file = tmp_path / name
         assert file.read_bytes().startswith(b"\x89PNG")
 
 

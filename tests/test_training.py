@@ -228,7 +228,7 @@ def test_adapted_batch_norm_moves_the_targets_statistics_alone(run, tmp_path):
     then = run("then", *changes)
     assert same(state(first)["network"], state(then)["network"])
     assert not same(state(first)["statistics"], state(then)["statistics"])
-    assert first.validation["source"] == then.validation["source"]
+    assert first.validation["source"]["counts"] == then.validation["source"]["counts"]
     assert first.validation["target"] != then.validation["target"]
 
 

@@ -26,6 +26,9 @@ MAX_DRAWS = 32
 """Windows drawn for one sample before the best of them is taken: at a tenth of the region usable,
 all 32 miss once in thirty samples."""
 
+LEAST_SIDE = 16
+"""Pixels of a side of what is scored: a network needs some cells to look at."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -91,6 +94,18 @@ class Region:
             )
         except DataError as error:
             raise DataError(f"{self.name} region: {error}") from error
+
+    def check(self, scheme: ClassScheme, progress: Progress | None = None) -> None:
+        """Read every label once: unknown ids and damaged files show, and labels that teach nothing.
+
+        Raises:
+            DataError: for such labels.
+        """
+        if not self.class_counts(scheme, progress)[:-1].any():
+            raise DataError(
+                f"{self.name} region: its {self.scenes[0].image.path.name} and others have no "
+                f"labelled valid pixel; check 'classes' and 'ignored_ids'"
+            )
 
     def class_counts(
         self, scheme: ClassScheme, progress: Progress | None = None
@@ -267,6 +282,21 @@ def _check_size(image: Raster, shape: tuple[int, int], size: int) -> None:
             f"{image.path}: the scene has {shape[0]} x {shape[1]} pixels and cannot hold a "
             f"training window of {size} x {size}; choose a smaller 'training.tile' or leave it out"
         )
+
+
+def check_sides(region: Region) -> None:
+    """Make sure that what is scored is wide enough to be predicted.
+
+    Raises:
+        DataError: for a scene's area that is not.
+    """
+    for scene in region.scenes:
+        if min(scene.area.height, scene.area.width) < LEAST_SIDE:
+            raise DataError(
+                f"{scene.image.path}: the validation part is {scene.area.height} x "
+                f"{scene.area.width} pixels, too narrow to be predicted; give it at least "
+                f"{LEAST_SIDE} with a greater 'validation.share', or 0 for none"
+            )
 
 
 def open_scenes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Protocol
 
 import torch
@@ -60,8 +60,8 @@ def stream(
     rank: int = 0,
     ranks: int = 1,
     pin: bool = False,
-) -> Iterator[Batch]:
-    """Yield batches without end.
+) -> Generator[Batch, None, None]:
+    """Yield batches without end; closing the iterator ends its workers, which take no signal.
 
     Args:
         source: samples by number.
@@ -97,12 +97,16 @@ def _leave_signals_to_the_trainer(_worker: int) -> None:
 
 
 def in_order(samples: Iterable[Sample], batch_size: int) -> Iterator[Batch]:
-    """Yield every sample once, in order, in batches of one size of image."""
+    """Yield every sample once, in order, in batches of one size of image and one of label."""
     waiting: list[Sample] = []
     for sample in samples:
-        if waiting and (len(waiting) == batch_size or sample.image.shape != waiting[0].image.shape):
+        if waiting and (len(waiting) == batch_size or _sizes(sample) != _sizes(waiting[0])):
             yield collate(waiting)
             waiting = []
         waiting.append(sample)
     if waiting:
         yield collate(waiting)
+
+
+def _sizes(sample: Sample) -> tuple[torch.Size, torch.Size | None]:
+    return sample.image.shape, None if sample.label is None else sample.label.shape

@@ -19,11 +19,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from rsadapt.classes import IGNORE_INDEX, NODATA, ClassScheme
-from rsadapt.errors import ConfigError, DataError, OutputExistsError, ShapeError
+from rsadapt.errors import ConfigError, DataError, OutputExistsError
 from rsadapt.geo.grid import Grid, Window, tile_starts
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.writer import MapWriter
+from rsadapt.infer.answers import answers_of
 from rsadapt.progress import Progress
 
 Probabilities = Callable[[Tensor], Tensor]
@@ -51,6 +52,16 @@ class PredictedScene:
     confidence: Path
     pixels: int
     seconds: float
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What was written, the map first."""
+        return self.classes, self.confidence
+
+    @property
+    def note(self) -> str:
+        """How fast it went."""
+        return f"{self.pixels / self.seconds / 1e6:.2g} megapixels/s"
 
 
 def predict_scene(
@@ -247,32 +258,6 @@ def _taper(size: int, overlap: int, *, before: bool, after: bool) -> NDArray[np.
     return weights
 
 
-def probabilities_of(images: Tensor, *, predict: Probabilities, num_classes: int) -> Tensor:
-    """Ask a network without recording gradients, and check its answer's shape.
-
-    Args:
-        images: float32 [N, bands, h, w].
-        predict: images to probabilities.
-        num_classes: classes that the answer must have.
-
-    Returns:
-        float32 [N, classes, h, w].
-
-    Raises:
-        ShapeError: for an answer of another shape.
-    """
-    with torch.inference_mode():
-        probabilities = predict(images)
-        expected = (len(images), num_classes, *images.shape[-2:])
-        if tuple(probabilities.shape) != expected:
-            raise ShapeError(
-                f"the network must answer images of {tuple(images.shape)} with probabilities of "
-                f"{expected}, found {tuple(probabilities.shape)}; check the number of classes and "
-                f"that logits are brought to image size"
-            )
-        return probabilities.float()
-
-
 @dataclass(frozen=True)
 class _Strip:
     """One row of tiles of a scene.
@@ -322,7 +307,7 @@ def _predict_tiles(
     for first in range(0, len(live), batch_size):
         batch = live[first : first + batch_size]
         images = torch.stack([image[:, :, c.start : c.start + tile] for c in batch])
-        answers = probabilities_of(images, predict=predict, num_classes=num_classes)
+        answers = answers_of(images, predict=predict, num_classes=num_classes, size=(tile, tile))
         yield from zip(batch, answers, strict=True)
 
 

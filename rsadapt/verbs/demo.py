@@ -78,7 +78,7 @@ def demo(
     maps = {
         result.row: predict(
             result.run, world.target_images, out / "maps" / result.row, progress=progress
-        )[0].classes
+        )[0].files[0]
         for result in results
     }
     table = summary(results)
@@ -104,7 +104,7 @@ def _show_maps(path: Path, result: Result, maps: dict[str, Path]) -> None:
     """Draw image, label and maps of the target's validation area."""
     settings = build.configuration(result.run / "config.yaml")
     scheme = build.class_scheme(settings)
-    validation = build.places(settings).target.validation
+    validation = build.geotiff_places(settings).target.validation
     if validation is None:
         return
     scene = validation.scenes[0]
@@ -112,9 +112,9 @@ def _show_maps(path: Path, result: Result, maps: dict[str, Path]) -> None:
     label = scene.read_label(scene.area, scheme)
     pictures = {
         "image": report.natural_colours(values, valid, bands=RED_GREEN_BLUE),
-        "label": report.class_colours(label, scheme),
+        "label": scheme.paint(label),
     }
     for name, file in maps.items():
         codes, mapped = Raster(file).read(scene.area)
-        pictures[name] = report.class_colours(scheme.encode(codes[0], mapped, where=file), scheme)
+        pictures[name] = scheme.paint(scheme.encode(codes[0], mapped, where=file))
     report.panels(path, pictures, scheme, title="Target region, validation area")

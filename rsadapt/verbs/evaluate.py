@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rsadapt import build, training
 from rsadapt.errors import DataError
-from rsadapt.infer import evaluate as scoring
-from rsadapt.model import load
+from rsadapt.infer import map_scores
+from rsadapt.model import open_model
 from rsadapt.progress import Progress
 
 Report = dict[str, Any]
 """What `ConfusionMatrix.to_dict` gives."""
 
 
-def evaluate(run: Path, *, progress: Progress | None = None) -> dict[str, Report]:
-    """Score a run's network on the validation part of every labelled region.
+def evaluate(
+    run: Path,
+    *,
+    recipe: Path | None = None,
+    assignments: Sequence[str] = (),
+    data: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Report]:
+    """Score a network on the validation part of every labelled domain.
 
     Args:
-        run: a run's folder or checkpoint.
-        progress: called with a task's name, windows scored and windows in all.
+        run: a run's folder or checkpoint; with `recipe` a bare weight file of any known naming.
+        recipe: the configuration, or the ready recipe's name, that bare weights belong to.
+        assignments: "dotted.key=value" changes to the recipe.
+        data: the folder of the data, in place of the one that the run or recipe names.
+        progress: called with a task's name, samples scored and samples in all.
 
     Returns:
         The report of each domain, "source" and "target", that has labels.
 
     Raises:
-        MissingFileError: for a run, a scene or labels that are not there.
-        CheckpointError: for a checkpoint that cannot be used.
-        DataError: for data that cannot be read, or where no region has labels to score.
+        MissingFileError: for a run, images or labels that are not there.
+        CheckpointError: for a checkpoint or weight file that cannot be used.
+        DataError: for data that cannot be read, or where no domain has labels to score.
     """
-    model = load(run)
+    model = open_model(run, recipe=recipe, assignments=assignments, data=data, progress=progress)
     places = build.places(model.facts.settings)
     reports = training.score(
         places, model.parts, model.facts, device=model.device, progress=progress
@@ -60,9 +71,9 @@ def evaluate_maps(
         DataError: for maps without labels, other grids, ids outside the class table, or maps that
             hold no class table where none is given.
     """
-    pairs = scoring.pair_by_name(maps, labels)
+    pairs = map_scores.pair_by_name(maps, labels)
     if classes is None:
-        scheme = scoring.scheme_of_maps([path for path, _ in pairs])
+        scheme = map_scores.scheme_of_maps([path for path, _ in pairs])
     else:
         scheme = build.class_scheme(build.configuration(classes))
-    return scoring.evaluate_maps(pairs, scheme, progress).to_dict(scheme.names)
+    return map_scores.evaluate_maps(pairs, scheme, progress).to_dict(scheme.names)

@@ -16,9 +16,10 @@ import numpy as np
 from rsadapt import build, config
 from rsadapt.classes import IGNORE_INDEX, NODATA, ClassScheme, Colour
 from rsadapt.data.geotiff import Region, Scene
+from rsadapt.data.imagery import Places
 from rsadapt.errors import DataError, OutputExistsError
 from rsadapt.geo.raster import Raster
-from rsadapt.infer.evaluate import CLASSES_TAG
+from rsadapt.infer.map_scores import CLASSES_TAG
 from rsadapt.progress import Progress, watched
 
 MAX_TILE = 256
@@ -111,7 +112,7 @@ def init(
         raise OutputExistsError(f"{out}: exists already; choose another name with --out")
     given = {"source": source, "labels": labels, "target": target}
     places, share = _open(given)
-    regions = places.labelled_regions()
+    regions = places.labelled()
     counts = _count_ids(regions, progress)
     ignored = sorted(_no_classes(counts) | _nodata(regions) | {IGNORE_INDEX})
     folder = out.resolve().parent
@@ -135,12 +136,12 @@ def _relative(path: Path, folder: Path) -> str:
     return whole.as_posix() if relative.parts.count("..") > NEAR else relative.as_posix()
 
 
-def _open(given: Mapping[str, Sequence[Path]]) -> tuple[build.Places, float]:
+def _open(given: Mapping[str, Sequence[Path]]) -> tuple[Places[Region], float]:
     """Open both regions as training will; return the share for validation that works, too."""
     try:
-        return build.places(_draft(given, SHARE)), SHARE
+        return build.geotiff_places(_draft(given, SHARE)), SHARE
     except DataError:  # no line splits the scenes, or they have a fault that shows again
-        return build.places(_draft(given, 0.0)), 0.0
+        return build.geotiff_places(_draft(given, 0.0)), 0.0
 
 
 def _draft(given: Mapping[str, Sequence[Path]], share: float) -> config.Configuration:
@@ -245,13 +246,13 @@ def _colour(number: int) -> str:
     return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
 
 
-def _common_bands(places: build.Places) -> list[int] | None:
+def _common_bands(places: Places[Region]) -> list[int] | None:
     """The bands that all scenes have; None where that is all bands of each."""
     counts = {scene.image.count for scene in _scenes(_parts(places))}
     return None if len(counts) == 1 else list(range(1, min(counts) + 1))
 
 
-def _tile(places: build.Places) -> int:
+def _tile(places: Places[Region]) -> int:
     """The largest window up to `MAX_TILE` that every scene and some training area can hold."""
     room = [min(scene.image.grid.shape) for scene in _scenes(_parts(places))]
     for place in (places.source, places.target):
@@ -260,7 +261,7 @@ def _tile(places: build.Places) -> int:
     return max(TILE_STEP, side // TILE_STEP * TILE_STEP)
 
 
-def _parts(places: build.Places) -> list[Region]:
+def _parts(places: Places[Region]) -> list[Region]:
     parts = [places.source.training, places.source.validation, places.target.training]
     return [part for part in parts if part is not None]
 

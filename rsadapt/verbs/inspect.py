@@ -10,6 +10,7 @@ from typing import Any
 from rsadapt import build
 from rsadapt.classes import ClassScheme
 from rsadapt.data.geotiff import Region, Scene
+from rsadapt.data.imagery import Place
 from rsadapt.progress import Progress
 
 
@@ -120,13 +121,13 @@ def inspect(
     """
     settings = build.configuration(config, assignments)
     scheme = build.class_scheme(settings)
-    places = build.places(settings)
+    places = build.geotiff_places(settings)
     return Inspection(
         _region(places.source, scheme, progress), _region(places.target, scheme, progress)
     )
 
 
-def _region(place: build.Place, scheme: ClassScheme, progress: Progress | None) -> RegionFacts:
+def _region(place: Place[Region], scheme: ClassScheme, progress: Progress | None) -> RegionFacts:
     parts = [place.training] if place.validation is None else [place.training, place.validation]
     scenes = {scene.image.path: scene for part in parts for scene in part.scenes}
     statistics = place.training.statistics(progress)

@@ -4,16 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from rsadapt import build
 from rsadapt.adapt.batch_norm import Domain
-from rsadapt.errors import OutputExistsError
+from rsadapt.build.regions import check_bands
+from rsadapt.config import FolderSettings
+from rsadapt.data.frame_images import FrameImages
+from rsadapt.data.images import write_png
+from rsadapt.errors import ConfigError, OutputExistsError
 from rsadapt.geo.raster import Raster
-from rsadapt.infer.evaluate import CLASSES_TAG
+from rsadapt.infer.frames import predict_frames
+from rsadapt.infer.map_scores import CLASSES_TAG
 from rsadapt.infer.predict import PredictedScene, predict_scene
-from rsadapt.model import Model, load, probabilities
-from rsadapt.progress import Progress
+from rsadapt.model import Model, answers, open_model, probabilities
+from rsadapt.progress import Progress, watched
+
+
+@dataclass(frozen=True)
+class PredictedFrame:
+    """What the prediction of a frame wrote.
+
+    Attributes:
+        ids: label ids, 8 bits, at the frame's own size.
+        colours: the same in the classes' colours.
+        note: worth a word to the user; nothing.
+    """
+
+    ids: Path
+    colours: Path
+    note: str = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What was written, the ids first."""
+        return self.ids, self.colours
 
 
 def predict(
@@ -22,31 +47,104 @@ def predict(
     out: Path,
     *,
     domain: Domain = "target",
+    recipe: Path | None = None,
+    assignments: Sequence[str] = (),
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> list[PredictedScene]:
-    """Write a class map and a confidence map of each scene.
+) -> Sequence[PredictedScene | PredictedFrame]:
+    """Map scenes, or label frames, with a trained network.
+
+    A network of GeoTIFF regions writes a class map and a confidence map of each scene; a network of
+    image folders writes `ids/NAME.png`, label ids at the frame's own size as the Cityscapes server
+    takes them, and `colours/NAME.png`, the same in the classes' colours.
 
     Args:
-        run: a run's folder or checkpoint.
-        scenes: rasters with the bands of the run; of any size.
-        out: folder for the maps, made where it is missing.
-        domain: the region the scenes belong to, whose normalisation and batch-norm statistics
+        run: a run's folder or checkpoint; with `recipe` a bare weight file of any known naming.
+        scenes: rasters with the bands of the run, of any size; or colour images.
+        out: folder for the results, made where it is missing.
+        domain: the domain the scenes belong to, whose normalisation and batch-norm statistics
             they are predicted with.
-        overwrite: replace maps that are already there.
-        progress: called with a scene's name, its rows done and its rows in all.
+        recipe: the configuration, or the ready recipe's name, that bare weights belong to.
+        assignments: "dotted.key=value" changes to the recipe.
+        overwrite: replace results that are already there.
+        progress: called with a scene's name, its rows done and its rows in all; or with "predict",
+            frames done and frames in all.
 
     Raises:
-        MissingFileError: for a scene or a run that is not there.
-        CheckpointError: for a checkpoint that cannot be used.
+        MissingFileError: for a scene, a run or a weight file that is not there.
+        CheckpointError: for a checkpoint or weight file that cannot be used.
         DataError: for a scene that cannot be read, or lacks bands of the run.
-        OutputExistsError: for maps that are already there, or scenes of one name.
+        OutputExistsError: for results that are already there, or scenes of one name.
     """
-    model = load(run)
+    model = open_model(run, recipe=recipe, assignments=assignments, progress=progress)
+    _refuse_same_names(scenes)
+    if isinstance(model.facts.settings.target, FolderSettings):
+        return _predict_frames(
+            model, scenes, out, domain=domain, overwrite=overwrite, progress=progress
+        )
+    return _predict_scenes(
+        model, run, scenes, out, domain=domain, overwrite=overwrite, progress=progress
+    )
+
+
+def _predict_frames(
+    model: Model,
+    frames: Sequence[Path],
+    out: Path,
+    *,
+    domain: Domain,
+    overwrite: bool,
+    progress: Progress | None,
+) -> list[PredictedFrame]:
+    settings = model.facts.settings
+    chosen = settings.source if domain == "source" else settings.target
+    if not isinstance(chosen, FolderSettings):
+        raise ConfigError("the domains of a run are both image folders or both GeoTIFF regions")
+    size = chosen.evaluation_size or chosen.size
+    images = FrameImages(
+        frames, (size.height, size.width), model.facts.bands, model.facts.normalise[domain]
+    )
+    written = [
+        PredictedFrame(out / "ids" / f"{frame.stem}.png", out / "colours" / f"{frame.stem}.png")
+        for frame in frames
+    ]
+    _refuse_existing(written, overwrite=overwrite)
+    scheme = model.scheme
+    predicted = predict_frames(
+        watched(images, "predict", progress),
+        answers(model.parts, domain),
+        scheme=scheme,
+        device=model.device,
+    )
+    for frame, (_, train_ids) in zip(written, predicted, strict=True):
+        write_png(frame.ids, scheme.decode(train_ids))
+        write_png(frame.colours, scheme.paint(train_ids))
+    return written
+
+
+def _refuse_existing(written: Sequence[PredictedFrame], *, overwrite: bool) -> None:
+    for frame in written:
+        for path in frame.files:
+            if path.exists() and not overwrite:
+                raise OutputExistsError(
+                    f"{path} exists already and is left as it is; choose another folder or "
+                    f"overwrite it"
+                )
+
+
+def _predict_scenes(
+    model: Model,
+    run: Path,
+    scenes: Sequence[Path],
+    out: Path,
+    *,
+    domain: Domain,
+    overwrite: bool,
+    progress: Progress | None,
+) -> list[PredictedScene]:
     rasters = [Raster(scene) for scene in scenes]
     for raster in rasters:
-        build.check_bands(raster, model.facts.bands)
-    _refuse_same_names(scenes)
+        check_bands(raster, model.facts.bands)
     settings = model.facts.settings.prediction
     return [
         predict_scene(

@@ -1,36 +1,12 @@
-"""Evaluation of samples and of finished maps: one way to count."""
+"""Scoring labelled samples."""
 
 import numpy as np
 import pytest
-import rasterio
 import torch
-from affine import Affine
 
-from rsadapt.classes import ClassScheme
-from rsadapt.errors import DataError, MissingFileError
-from rsadapt.geo.grid import Grid
-from rsadapt.geo.writer import write_raster
-from rsadapt.infer.evaluate import evaluate_maps, evaluate_samples, pair_by_name
-from rsadapt.infer.metrics import ConfusionMatrix
+from rsadapt.errors import DataError, ShapeError
+from rsadapt.infer.evaluate import evaluate_samples
 from rsadapt.sample import Batch
-
-SCHEME = ClassScheme(
-    names=("water", "forest"),
-    ids=((10, 11), (20,)),
-    colours=((0, 0, 255), (0, 90, 0)),
-    ignored=(0,),
-)
-
-
-def grid(height, width, *, left=400000):
-    return Grid(height, width, Affine(2, 0, left, 0, -2, 5600000), rasterio.CRS.from_epsg(32632))
-
-
-def touched(folder, *names):
-    folder.mkdir()
-    for name in names:
-        (folder / name).touch()
-    return folder
 
 
 def test_samples_leave_out_unlabelled_and_invalid_pixels():
@@ -40,7 +16,7 @@ def test_samples_leave_out_unlabelled_and_invalid_pixels():
     label[0, 0] = 255
     valid = torch.rand((2, 5, 7), generator=generator) > 0.3
     batch = Batch(torch.zeros(2, 1, 5, 7), valid, label)
-    matrix = evaluate_samples([batch, batch], lambda _: answers, num_classes=3, device="cpu")
+    matrix = evaluate_samples([batch, batch], lambda _, size: answers, num_classes=3, device="cpu")
     expected = np.zeros((3, 3), int)
     for reference, predicted, counts in zip(
         label.flatten(), answers.argmax(1).flatten(), valid.flatten(), strict=True
@@ -54,80 +30,34 @@ def test_samples_leave_out_unlabelled_and_invalid_pixels():
 def test_samples_without_labels():
     batch = Batch(torch.zeros(1, 1, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool))
     with pytest.raises(DataError, match="a batch without"):
-        evaluate_samples([batch], lambda images: images, num_classes=1, device="cpu")
+        evaluate_samples([batch], lambda images, size: images, num_classes=1, device="cpu")
 
 
-def test_maps_count_as_their_arrays(tmp_path):
-    generator = np.random.default_rng(0)
-    label = generator.choice([0, 10, 11, 20], (40, 50)).astype(np.uint8)
-    train = generator.choice([0, 1, 255], (40, 50)).astype(np.uint8)
-    write_raster(tmp_path / "map.tif", SCHEME.decode(train), grid(40, 50), nodata=255)
-    write_raster(tmp_path / "label.tif", label, grid(40, 50))
-    pair = tmp_path / "map.tif", tmp_path / "label.tif"
-    expected = ConfusionMatrix(2)
-    expected.update(SCHEME.encode(label), train)
-    counted = evaluate_maps([pair, pair], SCHEME)
-    np.testing.assert_array_equal(counted.counts, (expected + expected).counts)
-    assert counted.missed == 2 * expected.missed > 0
+def test_predictions_come_at_the_labels_size_where_it_is_not_the_images():
+    label = torch.randint(0, 3, (1, 12, 8))
+    label[0, :2] = 255
+    batch = Batch(torch.zeros(1, 3, 6, 4), torch.ones(1, 6, 4, dtype=torch.bool), label)
+    answers = torch.rand(1, 3, 12, 8)
+    asked = []
+
+    def predict(images, size):
+        asked.append((tuple(images.shape[-2:]), size))
+        return answers
+
+    matrix = evaluate_samples([batch], predict, num_classes=3, device="cpu")
+    assert asked == [((6, 4), (12, 8))]
+    expected = np.zeros((3, 3), int)
+    for reference, predicted in zip(label.flatten(), answers.argmax(1).flatten(), strict=True):
+        if reference != 255:
+            expected[reference, predicted] += 1
+    np.testing.assert_array_equal(matrix.counts, expected)
 
 
-def test_nodata_of_a_label_is_left_out(tmp_path):
-    write_raster(tmp_path / "map.tif", np.full((4, 4), 10, np.uint8), grid(4, 4), nodata=255)
-    label = np.full((4, 4), 10, np.uint8)
-    label[0] = 99
-    write_raster(tmp_path / "label.tif", label, grid(4, 4), nodata=99)
-    matrix = evaluate_maps([(tmp_path / "map.tif", tmp_path / "label.tif")], SCHEME)
-    assert (matrix.counts.sum(), matrix.missed) == (12, 0)
-
-
-def test_maps_on_another_grid(tmp_path):
-    write_raster(tmp_path / "map.tif", np.full((4, 4), 10, np.uint8), grid(4, 4))
-    write_raster(tmp_path / "label.tif", np.full((4, 4), 10, np.uint8), grid(4, 4, left=400002))
-    with pytest.raises(DataError, match=r"map\.tif .*400000.*label\.tif .*400002"):
-        evaluate_maps([(tmp_path / "map.tif", tmp_path / "label.tif")], SCHEME)
-
-
-def test_ids_outside_the_table_name_the_file(tmp_path):
-    for name, code in (("map.tif", 10), ("label.tif", 77)):
-        write_raster(tmp_path / name, np.full((4, 4), code, np.uint8), grid(4, 4))
-    with pytest.raises(DataError, match=r"label\.tif: .*77"):
-        evaluate_maps([(tmp_path / "map.tif", tmp_path / "label.tif")], SCHEME)
-
-
-def test_pairs_by_stem_with_or_without_the_suffix(tmp_path):
-    maps = touched(
-        tmp_path / "maps",
-        "a_classes.tif",
-        "a_confidence.tif",
-        "a_classes.tif.aux.xml",
-        "b.tif",
-        "c_classes.tif",
+def test_answers_of_another_size_are_refused():
+    batch = Batch(
+        torch.zeros(1, 3, 6, 4), torch.ones(1, 6, 4, dtype=torch.bool), torch.zeros(1, 6, 4).long()
     )
-    labels = touched(tmp_path / "labels", "a.png", "b.tif", "c_classes.tif")
-    assert pair_by_name(maps, labels) == [
-        (maps / "a_classes.tif", labels / "a.png"),
-        (maps / "b.tif", labels / "b.tif"),
-        (maps / "c_classes.tif", labels / "c_classes.tif"),
-    ]
-
-
-def test_every_lone_raster_is_named(tmp_path):
-    maps = touched(tmp_path / "maps", "a_classes.tif", "b_classes.tif")
-    labels = touched(tmp_path / "labels", "b.tif", "c.tif")
-    with pytest.raises(DataError, match=r"maps/a_classes\.tif, .*labels/c\.tif"):
-        pair_by_name(maps, labels)
-
-
-def test_two_maps_of_one_scene(tmp_path):
-    maps = touched(tmp_path / "maps", "a.tif", "a_classes.tif")
-    labels = touched(tmp_path / "labels", "a.tif")
-    with pytest.raises(DataError, match=r"a\.tif and .*a_classes\.tif have one name"):
-        pair_by_name(maps, labels)
-
-
-def test_folders_without_rasters(tmp_path):
-    empty = touched(tmp_path / "empty", "notes.txt")
-    with pytest.raises(DataError, match="no raster"):
-        pair_by_name(empty, empty)
-    with pytest.raises(MissingFileError, match="gone"):
-        pair_by_name(tmp_path / "gone", empty)
+    with pytest.raises(ShapeError, match=r"\(1, 3, 6, 4\), found \(1, 3, 5, 4\)"):
+        evaluate_samples(
+            [batch], lambda images, size: torch.zeros(1, 3, 5, 4), num_classes=3, device="cpu"
+        )

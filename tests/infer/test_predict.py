@@ -18,7 +18,8 @@ from rsadapt.geo.grid import Grid
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.writer import write_raster
-from rsadapt.infer.predict import blend_spans, predict_rows, predict_scene, probabilities_of
+from rsadapt.infer.answers import answers_of
+from rsadapt.infer.predict import blend_spans, predict_rows, predict_scene
 
 SCHEME = ClassScheme(
     names=("water", "forest", "field"),
@@ -229,7 +230,7 @@ def test_batches_hold_a_tile():
 
 def test_answers_of_another_shape_are_refused():
     with pytest.raises(ShapeError, match=r"\(1, 4, 8, 8\), found \(1, 3, 8, 8\)"):
-        probabilities_of(torch.zeros(1, 2, 8, 8), predict=pixelwise, num_classes=4)
+        answers_of(torch.zeros(1, 2, 8, 8), predict=pixelwise, num_classes=4, size=(8, 8))
 
 
 def test_probabilities_that_are_no_numbers_are_refused():

@@ -12,7 +12,7 @@ from rsadapt.classes import ClassScheme
 from rsadapt.errors import DataError, MissingFileError, OutputExistsError
 from rsadapt.geo.grid import Grid
 from rsadapt.geo.writer import write_raster
-from rsadapt.infer.evaluate import CLASSES_TAG
+from rsadapt.infer.map_scores import CLASSES_TAG
 from rsadapt.training import train_run
 from rsadapt.verbs.init import _colour, init
 

@@ -1,0 +1,58 @@
+"""The only folder that turns a configuration into objects."""
+
+from rsadapt.build.configuration import class_scheme, configuration
+from rsadapt.build.data import (
+    Normalisers,
+    batches,
+    dataset,
+    dataset_folder,
+    evaluation_samples,
+    evaluation_words,
+    frames,
+    geotiff_places,
+    given_normaliser,
+    known_datasets,
+    normalisers,
+    places,
+    prepared_folder,
+    target_split,
+    training_samples,
+)
+from rsadapt.build.learning import (
+    batch_norm_policy,
+    device,
+    learner,
+    method,
+    network,
+    schedule,
+    set_process,
+    statistics,
+)
+
+__all__ = [
+    "Normalisers",
+    "batch_norm_policy",
+    "batches",
+    "class_scheme",
+    "configuration",
+    "dataset",
+    "dataset_folder",
+    "device",
+    "evaluation_samples",
+    "evaluation_words",
+    "frames",
+    "geotiff_places",
+    "given_normaliser",
+    "known_datasets",
+    "learner",
+    "method",
+    "network",
+    "normalisers",
+    "places",
+    "prepared_folder",
+    "schedule",
+    "set_process",
+    "statistics",
+    "target_split",
+    "training_samples",
+]

@@ -1,0 +1,64 @@
+"""From a file to checked settings and the class table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rsadapt import config
+from rsadapt.classes import ClassScheme
+from rsadapt.data.driving import DRIVING_TABLES
+from rsadapt.data.street import STREET_CLASSES
+
+
+def configuration(
+    path: Path, assignments: Sequence[str] = (), *, data: Path | None = None
+) -> config.Configuration:
+    """Read a configuration file, apply changes, and make its paths absolute.
+
+    Args:
+        path: the file, or the name of a ready recipe.
+        assignments: "dotted.key=value" changes.
+        data: the folder of the data, in place of `root`; relative to the working directory.
+
+    Raises:
+        MissingFileError: where there is no such file.
+        ConfigError: naming every wrong field.
+    """
+    file = _named(path)
+    values = config.assign(config.load_yaml(file), list(assignments))
+    settings = config.parse(values, where=file)
+    folder = file.resolve().parent
+    root = folder / settings.root if data is None else data
+    paths = {"root": str(root.resolve())}
+    if settings.init_from is not None:
+        paths["init_from"] = str((folder / settings.init_from).resolve())
+    return settings.model_copy(update=paths)
+
+
+def _named(path: Path) -> Path:
+    """A configuration's file, or that of the ready recipe so called where there is no such file."""
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return path
+    return config.recipe(str(path))
+
+
+def class_scheme(settings: config.Configuration) -> ClassScheme:
+    """The class table."""
+    if settings.class_table == "streets":
+        return STREET_CLASSES
+    if settings.class_table is not None:
+        return DRIVING_TABLES[settings.class_table]
+    return ClassScheme(
+        names=tuple(entry.name for entry in settings.classes),
+        ids=tuple(
+            (entry.id,) if isinstance(entry.id, int) else tuple(entry.id)
+            for entry in settings.classes
+        ),
+        colours=tuple(_colour(entry.colour) for entry in settings.classes),
+        ignored=tuple(settings.ignored_ids),
+    )
+
+
+def _colour(text: str) -> tuple[int, int, int]:
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)

@@ -1,0 +1,322 @@
+"""From settings to the imagery of both domains: what to train on and what to score on."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from rsadapt import config
+from rsadapt.adapt.batch_norm import Domain
+from rsadapt.build.configuration import class_scheme
+from rsadapt.build.learning import method
+from rsadapt.data.cityscapes import CITYSCAPES
+from rsadapt.data.crosscity import CROSS_CITY
+from rsadapt.data.folder import FolderDataset
+from rsadapt.data.frames import FrameEvaluation, Frames, FrameSamples
+from rsadapt.data.gta5 import GTA5
+from rsadapt.data.imagery import Imagery, Place, Places, Scored
+from rsadapt.data.prepared import Prepared
+from rsadapt.data.stream import SampleSource, stream
+from rsadapt.data.synscapes import SYNSCAPES
+from rsadapt.data.synthia import SYNTHIA
+from rsadapt.errors import ConfigError, DataError
+from rsadapt.geo.normalise import Normaliser
+from rsadapt.progress import Progress
+from rsadapt.sample import Batch
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from rsadapt.data.augment import Augmenter
+    from rsadapt.data.geotiff import Region
+
+STREAM_SEEDS: dict[Domain, int] = {"source": 1, "target": 2}
+"""Added to a thousand times the run's seed, so that no two streams of any runs are alike."""
+
+DATASETS = {"gta5": GTA5, "synthia": SYNTHIA, "cityscapes": CITYSCAPES, "synscapes": SYNSCAPES}
+"""Data sets of image folders by the name that a configuration gives them; Cross-City is one for
+each city."""
+
+Normalisers = dict[Domain, Normaliser]
+
+
+def places(settings: config.Configuration) -> Places[Imagery]:
+    """Find both domains' imagery and cut it into training and validation parts.
+
+    Raises:
+        MissingFileError: for a file, folder or pattern that matches nothing.
+        DataError: for images that cannot be read, or that do not fit together.
+    """
+    both: Places[Imagery] = Places(
+        _place("source", settings.source, settings), _place("target", settings.target, settings)
+    )
+    if not both.source.training.labelled:
+        raise ConfigError("'source.labels' is missing: the source region must have labels")
+    ours, theirs = both.source.training.bands, both.target.training.bands
+    if len(ours) != len(theirs):
+        raise DataError(
+            f"the regions' band counts differ: source {len(ours)}, target {len(theirs)}; choose "
+            f"common ones with 'bands'"
+        )
+    return both
+
+
+def geotiff_places(settings: config.Configuration) -> Places[Region]:
+    """Both domains' imagery, where it must be GeoTIFF regions.
+
+    Raises:
+        ConfigError: for image folders; and what `places` raises.
+    """
+    if isinstance(settings.source, config.FolderSettings):
+        raise ConfigError(
+            f"the source is an image folder ({settings.source.dataset}), and GeoTIFF regions are "
+            f"expected; for image folders there is: rsadapt check"
+        )
+    return cast("Places[Region]", places(settings))
+
+
+def _place(
+    name: str,
+    domain: config.RegionSettings | config.FolderSettings,
+    settings: config.Configuration,
+) -> Place[Imagery]:
+    if isinstance(domain, config.FolderSettings):
+        return _folder_place(name, domain, settings)
+    from rsadapt.build.regions import geotiff_place
+
+    return geotiff_place(name, domain, settings)
+
+
+# Image folders
+
+
+def dataset(domain: config.FolderSettings) -> FolderDataset:
+    """The data set that a domain's settings name.
+
+    Raises:
+        ConfigError: for a city where the data set has none, or none of its cities where it has.
+    """
+    if domain.dataset != "crosscity":
+        if domain.city is not None:
+            raise ConfigError(f"'city' is given, and {domain.dataset} has none; leave it out")
+        return DATASETS[domain.dataset]
+    if domain.city not in CROSS_CITY:
+        raise ConfigError(
+            f"'city' must be one of {', '.join(CROSS_CITY)} for crosscity, found {domain.city}"
+        )
+    return CROSS_CITY[domain.city]
+
+
+def known_datasets() -> dict[str, FolderDataset]:
+    """Every data set by a name of its own; Cross-City's by their cities'."""
+    return DATASETS | {city.lower(): found for city, found in CROSS_CITY.items()}
+
+
+def dataset_folder(settings: config.Configuration, domain: config.FolderSettings) -> Path:
+    """Where a domain's data set was unpacked."""
+    return Path(settings.root) / (domain.folder or dataset(domain).folder)
+
+
+def _folder_place(
+    name: str, domain: config.FolderSettings, settings: config.Configuration
+) -> Place[Imagery]:
+    training = frames(name, domain, settings, domain.split, labels=name == "source")
+    if domain.validation_split is None:
+        return Place(training, None)
+    if domain.validation_split == domain.split:
+        raise ConfigError(f"'{name}.validation_split' is the split to train on; name another")
+    return Place(
+        training,
+        frames(name, domain, settings, domain.validation_split, domain.evaluation_size),
+    )
+
+
+def frames(
+    name: str,
+    domain: config.FolderSettings,
+    settings: config.Configuration,
+    split: str,
+    size: config.SizeSettings | None = None,
+    *,
+    labels: bool = True,
+) -> Frames:
+    """The frames of a split, to be resized to `size`, the training's unless given.
+
+    Without `labels` they need not be there: a target is trained on images alone.
+    """
+    found = dataset(domain)
+    size = size or domain.size
+    return Frames(
+        name=name,
+        dataset=found,
+        frames=tuple(found.frames(dataset_folder(settings, domain), split, labels=labels)),
+        size=(size.height, size.width),
+        bands=tuple(settings.bands or (1, 2, 3)),
+    )
+
+
+def prepared_folder(settings: config.Configuration, domain: Domain) -> Path:
+    """Where `rsadapt prepare` keeps the resized frames of a domain, below the folder given.
+
+    Raises:
+        ConfigError: where the domain is no image folder, or no folder is given.
+    """
+    chosen = settings.source if domain == "source" else settings.target
+    if settings.prepared is None or not isinstance(chosen, config.FolderSettings):
+        raise ConfigError("'prepared' names a folder for the frames of image folders")
+    parts = [chosen.dataset, chosen.city, chosen.split, f"{chosen.size.width}x{chosen.size.height}"]
+    return Path(settings.root) / settings.prepared / "-".join(part for part in parts if part)
+
+
+# Samples
+
+
+def normalisers(
+    settings: config.Configuration,
+    both: Places[Imagery],
+    *,
+    source: Normaliser | None = None,
+    progress: Progress | None = None,
+) -> Normalisers:
+    """How each domain's images are standardised.
+
+    Args:
+        settings: the configuration.
+        both: the imagery whose statistics are read where they are needed.
+        source: how the source is standardised, where a trained network settled it before.
+        progress: is told of what is read.
+    """
+    given = given_normaliser(settings, both.bands)
+    if given is not None:
+        return {"source": given, "target": given}
+    if source is None:
+        source = Normaliser.from_statistics(both.source.training.statistics(progress))
+    if settings.normalise_by == "source":
+        return {"source": source, "target": source}
+    target = Normaliser.from_statistics(both.target.training.statistics(progress))
+    return {"source": source, "target": target}
+
+
+def given_normaliser(settings: config.Configuration, bands: int) -> Normaliser | None:
+    """How a configuration's own numbers standardise images; None where it gives none.
+
+    Raises:
+        ConfigError: for another number of them than bands.
+    """
+    given = settings.normalisation
+    if given is None:
+        return None
+    if len(given.mean) != bands:
+        raise ConfigError(
+            f"normalisation.mean has {len(given.mean)} numbers and images have {bands} bands; "
+            f"give one a band"
+        )
+    return Normaliser(tuple(given.mean), tuple(given.std))
+
+
+def training_samples(
+    settings: config.Configuration, both: Places[Imagery], normalise: Normalisers, domain: Domain
+) -> SampleSource:
+    """A domain's training samples by number; the target's never open a label."""
+    imagery = (both.source if domain == "source" else both.target).training
+    seed = 1000 * settings.seed + STREAM_SEEDS[domain]
+    scheme = class_scheme(settings) if domain == "source" else None
+    if isinstance(imagery, Frames):
+        prepared = None
+        if settings.prepared is not None:
+            prepared = Prepared.open(prepared_folder(settings, domain), imagery, scheme)
+        return FrameSamples(
+            imagery,
+            seed=seed,
+            normalise=normalise[domain],
+            scheme=scheme,
+            augment=_augmenter(settings),
+            prepared=prepared,
+        )
+    from rsadapt.data.geotiff import RandomWindows, Region
+
+    if not isinstance(imagery, Region):
+        raise TypeError(f"no way to draw samples from a {type(imagery).__name__}")
+    return RandomWindows(
+        imagery,
+        size=settings.training.tile,
+        seed=seed,
+        normalise=normalise[domain],
+        scheme=scheme,
+        augment=_augmenter(settings),
+        least_valid=settings.training.least_valid,
+    )
+
+
+def _augmenter(settings: config.Configuration) -> Augmenter | None:
+    if not settings.training.augment:
+        return None
+    from rsadapt.data.augment import Augmenter
+
+    return Augmenter(list(settings.training.augment))
+
+
+def evaluation_samples(
+    settings: config.Configuration, imagery: Imagery, normalise: Normaliser
+) -> Scored:
+    """Samples that cover labelled imagery once."""
+    scheme = class_scheme(settings)
+    if isinstance(imagery, Frames):
+        return FrameEvaluation(imagery, normalise=normalise, scheme=scheme)
+    from rsadapt.data.geotiff import GridWindows, Region, check_sides
+
+    if not isinstance(imagery, Region):
+        raise TypeError(f"no way to score a {type(imagery).__name__}")
+    check_sides(imagery)
+    return GridWindows(imagery, size=settings.prediction.tile, normalise=normalise, scheme=scheme)
+
+
+def batches(
+    settings: config.Configuration, samples: SampleSource, start: int, fabric: Fabric
+) -> Generator[Batch, None, None]:
+    """This process's share of a domain's endless batches."""
+    return stream(
+        samples,
+        batch_size=settings.training.batch_size,
+        start=start * settings.training.accumulate,
+        workers=settings.training.workers,
+        rank=fabric.global_rank,
+        ranks=fabric.world_size,
+        pin=fabric.device.type == "cuda",
+    )
+
+
+# Words
+
+
+def evaluation_words(settings: config.Configuration) -> str:
+    """How images are brought to the network for scoring, for the record."""
+    chosen = settings.target
+    if not isinstance(chosen, config.FolderSettings):
+        return f"windows of {settings.prediction.tile} pixels at the scene's own resolution"
+    size = chosen.evaluation_size or chosen.size
+    return (
+        f"images resized to {size.width} x {size.height} (width x height), logits up-sampled to "
+        f"the labels' own size"
+    )
+
+
+def target_split(settings: config.Configuration) -> str:
+    """What of the target training saw, in words, for the record."""
+    source, target = settings.source, settings.target
+    if isinstance(target, config.FolderSettings):
+        same = isinstance(source, config.FolderSettings) and (source.dataset, source.split) == (
+            target.dataset,
+            target.split,
+        )
+        seen = f"{target.dataset} {target.split}"
+    else:
+        same = isinstance(source, config.RegionSettings) and source.scenes == target.scenes
+        split = target.validation
+        seen = f"all but the {split.side} {split.share:.0%}" if split.share else "all"
+    if same:
+        return "trained with the target's labels, which are the source's"
+    if not method(settings).uses_target:
+        return "statistics of its images at most"
+    return f"trained on {seen}, without labels"

@@ -1,0 +1,218 @@
+"""From settings to what learns: networks, optimisers, the method and its schedule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Adam, AdamW, Optimizer
+
+from rsadapt import config
+from rsadapt.adapt.adapted_batch_norm import AdaptedBatchNorm
+from rsadapt.adapt.adversarial import Game
+from rsadapt.adapt.batch_norm import BatchNormPolicy, DomainStatistics
+from rsadapt.adapt.feature_space import FeatureSpace
+from rsadapt.adapt.method import Method, Parts
+from rsadapt.adapt.output_space import OutputSpace
+from rsadapt.adapt.sgd import RepeatedSGD
+from rsadapt.adapt.source_only import SourceOnly
+from rsadapt.adapt.trainer import Learner, Schedule
+from rsadapt.build.configuration import class_scheme
+from rsadapt.errors import ConfigError
+from rsadapt.nets.deeplab import DeepLab
+from rsadapt.nets.discriminator import Discriminator
+from rsadapt.nets.encoder import Encoder
+from rsadapt.nets.resnet import ResNetEncoder
+from rsadapt.nets.small import SmallEncoder
+from rsadapt.nets.vgg import VggEncoder
+
+
+def network(settings: config.Configuration, bands: int) -> DeepLab:
+    """The segmentation network, with fresh (or ImageNet) weights."""
+    chosen = settings.network
+    return DeepLab(
+        _encoder(chosen, bands),
+        bands=bands,
+        classes=len(class_scheme(settings)),
+        levels=chosen.levels,
+        rates=chosen.rates,
+        pyramid=chosen.pyramid,
+        upsampling=chosen.upsampling,
+        batch_norm_affine=chosen.batch_norm_affine,
+    )
+
+
+def _encoder(chosen: config.NetworkSettings, bands: int) -> Encoder:
+    if chosen.encoder == "small":
+        if chosen.pretrained:
+            raise ConfigError("network.pretrained: there are no weights of the small encoder")
+        return SmallEncoder(bands=bands)
+    if chosen.encoder == "vgg16":
+        return VggEncoder(bands=bands, pretrained=chosen.pretrained)
+    return ResNetEncoder(
+        chosen.encoder, bands=bands, pretrained=chosen.pretrained, layout=chosen.layout
+    )
+
+
+def method(settings: config.Configuration) -> Method:
+    """What a training step does."""
+    chosen = settings.method
+    if isinstance(chosen, config.SourceOnlySettings):
+        return SourceOnly(chosen.segmentation)
+    if isinstance(chosen, config.AdaptedBatchNormSettings):
+        return AdaptedBatchNorm()
+    game = Game(
+        objective=chosen.objective,
+        labels=chosen.domain_labels,
+        upsampled=chosen.discriminator_output == "upsampled",
+    )
+    if isinstance(chosen, config.FeatureSpaceSettings):
+        upsampled = chosen.discriminator_input == "upsampled"
+        return FeatureSpace(chosen.segmentation, chosen.adversarial, game, upsampled)
+    return OutputSpace(chosen.segmentation, chosen.adversarial, game)
+
+
+def learner(settings: config.Configuration, bands: int) -> Learner:
+    """Fresh networks, the optimiser of each and the method, on the configured device.
+
+    The same seed gives the same weights; the segmentation network's do not depend on the method.
+    """
+    from lightning_fabric import Fabric
+
+    set_process(settings)
+    torch.manual_seed(settings.seed)
+    segmenter = network(settings, bands)
+    optimisers: dict[str, Optimizer] = {"network": _optimiser(settings, segmenter)}
+    others: dict[str, nn.Module] = {}
+    chosen = settings.method
+    if isinstance(chosen, config.AdversarialSettings):
+        for name, judge in _discriminators(settings, chosen, segmenter).items():
+            others[name] = judge
+            first, second = chosen.discriminator_betas
+            optimisers[name] = Adam(
+                judge.parameters(), lr=chosen.discriminator_rate, betas=(first, second)
+            )
+    return Learner(
+        Parts(segmenter, segmenter.upsample, statistics(settings, segmenter), others),
+        optimisers,
+        method(settings),
+        Fabric(accelerator=_device_type(settings), devices=1, precision=settings.device.precision),
+    )
+
+
+def _discriminators(
+    settings: config.Configuration, chosen: config.AdversarialSettings, segmenter: DeepLab
+) -> dict[str, Discriminator]:
+    """One for each level, of class probabilities or of features."""
+    width = chosen.discriminator_width
+    if isinstance(chosen, config.FeatureSpaceSettings):
+        reductions = chosen.discriminator_reductions
+        judges = [
+            Discriminator(channels, width=width, reductions=reductions)
+            for channels in segmenter.channels
+        ]
+    else:
+        classes = len(class_scheme(settings))
+        judges = [Discriminator(classes, width=width) for _ in range(settings.network.levels)]
+    return {f"discriminator_{level}": judge for level, judge in enumerate(judges, start=1)}
+
+
+def set_process(settings: config.Configuration) -> None:
+    """Set PyTorch's threads of the CPU and its default precision, in the whole process.
+
+    Fabric hands outputs back in the default precision, in float64 runs too.
+    """
+    if settings.device.threads is not None:
+        torch.set_num_threads(settings.device.threads)
+    double = settings.device.precision == "64-true"
+    torch.set_default_dtype(torch.float64 if double else torch.float32)
+
+
+def device(settings: config.Configuration) -> torch.device:
+    """Where a trained network is used.
+
+    Raises:
+        ConfigError: for an accelerator that this machine has not.
+    """
+    return torch.device(_device_type(settings))
+
+
+def _device_type(settings: config.Configuration) -> str:
+    wanted = settings.device.accelerator
+    there = [
+        name
+        for name, found in (
+            ("cuda", torch.cuda.is_available()),
+            ("mps", torch.backends.mps.is_available()),
+            ("cpu", True),
+        )
+        if found
+    ]
+    if wanted != "auto" and wanted not in there:
+        raise ConfigError(
+            f"device.accelerator is {wanted}, and this machine has {' and '.join(there)}; "
+            f"choose one of those, or auto"
+        )
+    return there[0] if wanted == "auto" else wanted
+
+
+def batch_norm_policy(settings: config.Configuration) -> BatchNormPolicy:
+    """The policy in force: a method that never sees the target has statistics of one domain."""
+    chosen = settings.network.batch_norm
+    return "source" if chosen == "per_domain" and not method(settings).uses_target else chosen
+
+
+def statistics(settings: config.Configuration, segmenter: DeepLab) -> DomainStatistics:
+    """The batch-norm statistics of a network under the policy in force."""
+    momentum = settings.network.batch_norm_momentum
+    return DomainStatistics(segmenter, batch_norm_policy(settings), momentum=momentum)
+
+
+def _optimiser(settings: config.Configuration, segmenter: DeepLab) -> Optimizer:
+    chosen = settings.optimiser
+    groups: list[dict[str, Any]] = [
+        {"params": parameters, "lr": chosen.rate, "passes": passes}
+        for passes, parameters in _encoder_passes(segmenter, chosen.updates).items()
+    ]
+    groups.append({"params": segmenter.head_parameters(), "lr": chosen.rate * chosen.head_factor})
+    if chosen.name == "adamw":
+        for group in groups:
+            group.pop("passes", None)
+        return AdamW(groups, weight_decay=chosen.weight_decay)
+    return RepeatedSGD(
+        groups,
+        momentum=chosen.momentum,
+        nesterov=chosen.nesterov,
+        weight_decay=chosen.weight_decay,
+        first_step="moved" if chosen.updates == "repeated_2018" else "fresh",
+    )
+
+
+def _encoder_passes(segmenter: DeepLab, updates: str) -> dict[int, list[nn.Parameter]]:
+    """The encoder's parameters by how often a step updates them.
+
+    Repeated, that is the number of modules that hold a parameter from its stage on: a bottleneck's
+    convolution "0.0.conv1.weight" lies in the stage, the block and itself.
+    """
+    if updates == "once":
+        return {1: list(segmenter.encoder.parameters())}
+    passes: dict[int, list[nn.Parameter]] = {}
+    for name, parameter in segmenter.encoder.named_parameters():
+        within, _, rest = name.partition(".")
+        passes.setdefault(rest.count(".") if within == "stages" else 1, []).append(parameter)
+    return passes
+
+
+def schedule(settings: config.Configuration) -> Schedule:
+    """When the trainer does what."""
+    training = settings.training
+    return Schedule(
+        steps=training.steps,
+        horizon=training.horizon or training.steps,
+        power=settings.optimiser.power,
+        accumulate=training.accumulate,
+        log_every=training.log_every,
+        validate_every=training.validate_every,
+        save_every=training.save_every,
+    )

@@ -1,0 +1,108 @@
+"""From settings to GeoTIFF regions: files by pattern, paired, split and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rsadapt import config
+from rsadapt.data.geotiff import Region, open_scenes
+from rsadapt.data.imagery import Place
+from rsadapt.errors import DataError, MissingFileError
+from rsadapt.geo.raster import Raster
+from rsadapt.geo.regions import split_areas
+
+
+def geotiff_place(
+    name: str, region: config.RegionSettings, settings: config.Configuration
+) -> Place[Region]:
+    """Open a region's scenes and cut them into a training and a validation part.
+
+    Raises:
+        MissingFileError: for a file or pattern that matches nothing.
+        DataError: for rasters that cannot be read, or grids or band counts that do not fit.
+    """
+    root = Path(settings.root)
+    label_files = _files(region.labels, root)
+    files = [file for file in _files(region.scenes, root) if file not in label_files]
+    if not files:
+        raise DataError(f"{name} region: every scene is also named as a label; name them apart")
+    if label_files and len(label_files) != len(files):
+        raise DataError(
+            f"{name} region: {len(files)} scenes and {len(label_files)} label files; "
+            f"expected one a scene, in the same order"
+        )
+    images = [Raster(file) for file in files]
+    labels = [Raster(file) for file in _in_order_of(files, label_files)] if label_files else None
+    bands = _bands(name, images, settings.bands)
+    split = region.validation
+    areas = split_areas([image.grid for image in images], share=split.share, side=split.side)
+    training, validation = (open_scenes(images, labels, part) for part in areas)
+    if not training:
+        raise DataError(f"{name} region: nothing is left to train on; lower 'validation.share'")
+    return Place(
+        Region(name, training, bands), Region(name, validation, bands) if validation else None
+    )
+
+
+def _files(patterns: Sequence[str], root: Path) -> list[Path]:
+    """The files that patterns name, in order of patterns, each pattern's sorted, none twice."""
+    files: dict[Path, None] = {}
+    for pattern in patterns:
+        whole = root / pattern
+        if whole.is_file():
+            files[whole] = None
+            continue
+        anchor = Path(whole.anchor)
+        found = sorted(
+            file for file in anchor.glob(str(whole.relative_to(anchor))) if file.is_file()
+        )
+        if not found:
+            raise MissingFileError(f"{whole}: no such file, and no file of that pattern")
+        files.update(dict.fromkeys(found))
+    return list(files)
+
+
+def _in_order_of(scenes: Sequence[Path], labels: Sequence[Path]) -> list[Path]:
+    """Labels in the order of their scenes: by name where names tell, else in the order given.
+
+    Names tell where each scene has one label called as itself, or as itself and more that begins
+    with neither letter nor digit, as in `s1.tif` and `s1_label.tif`.
+    """
+    found = []
+    for scene in scenes:
+        named = [
+            label
+            for label in labels
+            if label.stem.startswith(scene.stem)
+            and not label.stem.removeprefix(scene.stem)[:1].isalnum()
+        ]
+        if len(named) != 1:
+            return list(labels)
+        found += named
+    return found if len(set(found)) == len(labels) else list(labels)
+
+
+def _bands(name: str, images: Sequence[Raster], chosen: list[int] | None) -> tuple[int, ...]:
+    """The bands to read, which every image must have."""
+    counts = {image.count for image in images}
+    if chosen is None and len(counts) > 1:
+        listed = ", ".join(f"{image.path.name} {image.count}" for image in images)
+        raise DataError(f"{name} region: scenes of different band count ({listed}); set 'bands'")
+    bands = tuple(chosen) if chosen is not None else tuple(range(1, images[0].count + 1))
+    for image in images:
+        check_bands(image, bands)
+    return bands
+
+
+def check_bands(image: Raster, bands: Sequence[int]) -> None:
+    """Make sure that an image has the bands to be read.
+
+    Raises:
+        DataError: where it lacks one.
+    """
+    if not bands or min(bands) < 1 or max(bands) > image.count:
+        raise DataError(
+            f"{image.path}: has bands 1 to {image.count}, and bands {list(bands)} are asked for; "
+            f"choose others with 'bands', or another image"
+        )
