@@ -12,34 +12,46 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rsadapt.classes import ClassScheme
     from rsadapt.errors import RsadaptError
+    from rsadapt.verbs.benchmark import benchmark
+    from rsadapt.verbs.check import check
     from rsadapt.verbs.demo import demo
     from rsadapt.verbs.evaluate import evaluate, evaluate_maps
+    from rsadapt.verbs.export_weights import export_weights
     from rsadapt.verbs.init import init
     from rsadapt.verbs.inspect import inspect
     from rsadapt.verbs.predict import predict
+    from rsadapt.verbs.prepare import prepare
     from rsadapt.verbs.train import train
 
 __all__ = [
     "ClassScheme",
     "RsadaptError",
+    "benchmark",
+    "check",
     "demo",
     "evaluate",
     "evaluate_maps",
+    "export_weights",
     "init",
     "inspect",
     "predict",
+    "prepare",
     "train",
 ]
 
 _HOMES = {
     "ClassScheme": "rsadapt.classes",
     "RsadaptError": "rsadapt.errors",
+    "benchmark": "rsadapt.verbs.benchmark",
+    "check": "rsadapt.verbs.check",
     "demo": "rsadapt.verbs.demo",
     "evaluate": "rsadapt.verbs.evaluate",
     "evaluate_maps": "rsadapt.verbs.evaluate",
+    "export_weights": "rsadapt.verbs.export_weights",
     "init": "rsadapt.verbs.init",
     "inspect": "rsadapt.verbs.inspect",
     "predict": "rsadapt.verbs.predict",
+    "prepare": "rsadapt.verbs.prepare",
     "train": "rsadapt.verbs.train",
 }
 

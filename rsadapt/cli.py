@@ -80,11 +80,37 @@ class Domain(StrEnum):
     source = "source"
 
 
+class Names(StrEnum):
+    """Whose tensor names a weight file has."""
+
+    published = "published"
+    own = "own"
+
+
+class Variant(StrEnum):
+    """How a benchmark trains."""
+
+    published = "published"
+    paper = "paper"
+
+
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a field, as in training.steps=500."),
 ]
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A configuration, YAML.")]
+Config = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="A configuration, YAML, or a ready recipe's name.")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="The folder of the data, in place of its root."),
+]
+Recipe = Annotated[
+    Path | None,
+    typer.Option(
+        "--recipe", metavar="CONFIG", help="What a bare weight file belongs to: a recipe's name."
+    ),
+]
 
 
 def _new_file(path: Path | None) -> Path | None:
@@ -190,9 +216,15 @@ def inspect(config: Config, assignments: Assignments = None, json_file: Json = N
 @app.command()
 def train(
     config: Config,
+    *,
     out: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="A new or empty folder; runs/ and CONFIG's name if none."),
+    ] = None,
+    data: Data = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A run or weight file to start from, as init_from."),
     ] = None,
     assignments: Assignments = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
@@ -203,7 +235,13 @@ def train(
 
     with console.progress() as progress:
         outcome = verb(
-            config, out=out, assignments=assignments or (), resume=resume, progress=progress
+            config,
+            out=out,
+            data=data,
+            init=init,
+            assignments=assignments or (),
+            resume=resume,
+            progress=progress,
         )
     for domain, report in outcome.validation.items():
         console.show(console.report_tables(report, f"{domain}, validation part")[:1])
@@ -215,8 +253,15 @@ def train(
 @app.command()
 def evaluate(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN_OR_MAPS", help="A run, or a folder of class maps.")
+        Path,
+        typer.Argument(
+            metavar="RUN_OR_FILE", help="A run, a weight file, or a folder of class maps."
+        ),
     ],
+    *,
+    recipe: Recipe = None,
+    data: Data = None,
+    assignments: Assignments = None,
     labels: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Label rasters to score a folder of maps against."),
@@ -227,13 +272,15 @@ def evaluate(
     ] = None,
     json_file: Json = None,
 ) -> None:
-    """Score a run, or maps against labels."""
+    """Score a run, a weight file, or maps against labels."""
     from rsadapt import console
     from rsadapt.verbs import evaluate as verb
 
     with console.progress() as progress:
         reports = (
-            verb.evaluate(run, progress=progress)
+            verb.evaluate(
+                run, recipe=recipe, assignments=assignments or (), data=data, progress=progress
+            )
             if labels is None
             else {"maps": verb.evaluate_maps(run, labels, classes=classes, progress=progress)}
         )
@@ -244,9 +291,14 @@ def evaluate(
 
 @app.command(cls=FileCommand)
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder or checkpoint.")],
-    scene: Annotated[list[Path], typer.Option(metavar="FILE...", help="Scenes to map.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_FILE", help="A run, its checkpoint, or a weight file.")
+    ],
+    *,
+    scene: Annotated[list[Path], typer.Option(metavar="FILE...", help="Scenes or frames.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A folder for the maps.")],
+    recipe: Recipe = None,
+    assignments: Assignments = None,
     domain: Annotated[
         Domain, typer.Option(help="The region that the scenes belong to.")
     ] = Domain.target,
@@ -254,15 +306,138 @@ def predict(
         bool, typer.Option("--overwrite", help="Replace maps that are there already.")
     ] = False,
 ) -> None:
-    """Write class and confidence maps of scenes."""
+    """Map scenes, or label frames, with a trained network."""
     from rsadapt import console
     from rsadapt.verbs.predict import predict as verb
 
     with console.progress() as progress:
-        scenes = verb(run, scene, out, domain=domain.value, overwrite=overwrite, progress=progress)
-    for predicted in scenes:
-        speed = predicted.pixels / predicted.seconds / 1e6
-        typer.echo(f"{predicted.classes} ({speed:.2g} megapixels/s)\n{predicted.confidence}")
+        written = verb(
+            run,
+            scene,
+            out,
+            domain=domain.value,
+            recipe=recipe,
+            assignments=assignments or (),
+            overwrite=overwrite,
+            progress=progress,
+        )
+    for predicted in written:
+        first, *others = map(str, predicted.files)
+        typer.echo("\n".join([f"{first} ({predicted.note})" if predicted.note else first, *others]))
+
+
+@app.command()
+def check(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...", help="Data sets, such as gta5, or recipes that use them."
+        ),
+    ],
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Where their folders lie.")],
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Count and pair files only; decode none.")
+    ] = False,
+) -> None:
+    """Look whether driving data sets are complete and sound."""
+    from rsadapt import console
+    from rsadapt.verbs.check import check as verb
+
+    with console.progress() as progress:
+        reports = verb(names, data, decode=not fast, progress=progress)
+    for report in reports:
+        console.show([console.check_table(report)])
+        for line in console.check_findings(report):
+            typer.echo(line)
+    if not all(report.complete for report in reports):
+        raise typer.Exit(1)
+
+
+@app.command()
+def prepare(
+    config: Config,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A folder for the resized frames.")],
+    data: Data = None,
+    assignments: Assignments = None,
+) -> None:
+    """Resize the frames of a driving recipe once, so that training reads them faster."""
+    from rsadapt import console
+    from rsadapt.verbs.prepare import prepare as verb
+
+    with console.progress() as progress:
+        folders = verb(config, out, data=data, assignments=assignments or (), progress=progress)
+    typer.echo("\n".join(map(str, folders)))
+    typer.echo(f"train with them: --set prepared={out.resolve()}")
+
+
+@app.command()
+def export_weights(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder or checkpoint.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="A new .pth or .safetensors file.")],
+    names: Annotated[Names, typer.Option(help="Whose tensor names to write.")] = Names.published,
+) -> None:
+    """Write a run's network as a weight file that other programs load."""
+    from rsadapt.verbs.export_weights import export_weights as verb
+
+    typer.echo(verb(run, out, names=names.value))
+
+
+@app.command()
+def benchmark(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="gta5-cityscapes, synthia-cityscapes or cross-city."),
+    ],
+    *,
+    data: Annotated[
+        Path, typer.Option("--data", metavar="DIR", help="Where the data sets' folders lie.")
+    ],
+    init: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="Initial weights: a file, or imagenet, or random."),
+    ],
+    vgg_init: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The same for the row on VGG-16.")
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Rows to train; the paper's if none.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(metavar="N,M,...", help="Seeds of each row.")] = "0",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Runs and tables; runs/NAME if none.")
+    ] = None,
+    variant: Annotated[
+        Variant, typer.Option(help="As the published code trains, or as the paper says.")
+    ] = Variant.published,
+    assignments: Assignments = None,
+) -> None:
+    """Reproduce a published table: train its rows, score them, and set them beside it."""
+    from rsadapt import console
+    from rsadapt.verbs.benchmark import benchmark as verb
+
+    with console.progress() as progress:
+        result = verb(
+            name,
+            data,
+            out=out or Path("runs") / name,
+            init=init,
+            vgg_init=vgg_init,
+            rows=None if rows is None else rows.split(","),
+            seeds=_numbers(seeds),
+            variant=variant.value,
+            assignments=assignments or (),
+            progress=progress,
+        )
+    typer.echo(result.markdown.read_text(encoding="utf-8"))
+    typer.echo(f"{result.markdown}\n{result.figures}\n{result.chart}")
+
+
+def _numbers(text: str) -> list[int]:
+    """Numbers of 0 or more, separated by commas."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise typer.BadParameter(f"expected numbers such as 0,1,2, found '{text}'")
+    return [int(part) for part in parts]
 
 
 def _fail(text: str, code: int) -> NoReturn:

@@ -1,0 +1,163 @@
+"""Benchmark: train and score the rows of a published comparison, and set them beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rsadapt import build, config, report, tables
+from rsadapt.benchmark_rows import (
+    BENCHMARKS,
+    Benchmark,
+    Values,
+    Variant,
+    benchmark_values,
+    initial_weights,
+)
+from rsadapt.errors import ConfigError, DataError, MissingFileError
+from rsadapt.progress import Progress
+from rsadapt.published import PUBLISHED
+from rsadapt.run import RunFolder
+from rsadapt.study import Result, Row, best_snapshots, run_study, summary
+
+FACTS = ("classes", "batch_norm", "evaluation", "target_split", "commit", "platform", "packages")
+"""What the report says of every row, from its runs' records."""
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """What a benchmark came to.
+
+    Attributes:
+        measured: `study.summary` of the rows, final iteration.
+        markdown: the tables, beside what was published.
+        figures: the same as JSON.
+        chart: the same as a picture.
+    """
+
+    measured: Values
+    markdown: Path
+    figures: Path
+    chart: Path
+
+
+def benchmark(
+    name: str,
+    data: Path,
+    *,
+    out: Path,
+    init: str,
+    vgg_init: str | None = None,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0,),
+    variant: Variant = "published",
+    assignments: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> BenchmarkResult:
+    """Train and score rows of a published comparison; runs that are finished are kept.
+
+    Args:
+        name: one of `BENCHMARKS`.
+        data: the folder that holds the data sets' folders.
+        out: gets `runs/` and the tables; the same folder goes on where it was stopped.
+        init: initial weights: a file, "imagenet" (torchvision's) or "random".
+        vgg_init: the same for the rows on VGG-16.
+        rows: names of the rows to train; the benchmark's usual ones unless given.
+        seeds: each row is trained with each.
+        variant: as the published code trains, or as the paper says.
+        assignments: "dotted.key=value" changes to the recipe, for all rows.
+        progress: is told of every run's steps.
+
+    Raises:
+        ConfigError: for an unknown name or row, or settings that cannot be meant.
+        MissingFileError: for data or weights that are not there.
+        OutputExistsError: where a run's folder holds a run of another configuration.
+    """
+    chosen = _choose(name)
+    values = config.assign(benchmark_values(chosen, variant), list(assignments))
+    values["root"] = str(data.resolve())
+    everything = chosen.rows(values)
+    picked = [
+        _with_weights(everything[row], init, vgg_init)
+        for row in _check_rows(rows or chosen.default, everything)
+    ]
+    _check_data(picked, values)
+    results = run_study(picked, seeds, lambda _: values, out / "runs", progress=progress)
+    return _write(name, chosen, results, out, init=init, variant=variant)
+
+
+def _choose(name: str) -> Benchmark:
+    if name not in BENCHMARKS:
+        raise ConfigError(f"no benchmark is called '{name}'; there are {', '.join(BENCHMARKS)}")
+    return BENCHMARKS[name]
+
+
+def _check_rows(rows: Sequence[str], known: dict[str, Row]) -> Sequence[str]:
+    for row in rows:
+        if row not in known:
+            raise ConfigError(f"no row is called '{row}'; there are {', '.join(known)}")
+    return rows
+
+
+def _with_weights(row: Row, init: str, vgg_init: str | None) -> Row:
+    return replace(row, changes=row.changes | initial_weights(init, row, vgg_init))
+
+
+def _check_data(rows: Sequence[Row], values: Values) -> None:
+    """Find every row's images, validation labels and weights before any is trained."""
+    for row in rows:
+        settings = config.parse(config.change(values, row.changes), where=f"row '{row.name}'")
+        if "target" not in build.places(settings).scored():
+            raise DataError(
+                f"row '{row.name}': the target has no labelled validation split to score on"
+            )
+        if settings.init_from is not None and not Path(settings.init_from).exists():
+            raise MissingFileError(
+                f"{settings.init_from}: no weight file here; name the initial weights by --init: "
+                f"a file, imagenet or random"
+            )
+
+
+def _write(
+    name: str,
+    chosen: Benchmark,
+    results: Sequence[Result],
+    out: Path,
+    *,
+    init: str,
+    variant: Variant,
+) -> BenchmarkResult:
+    """Write the tables, the figures and the chart."""
+    measured, best = summary(results), best_snapshots(results)
+    published = PUBLISHED.get(name, {})
+    records = {}
+    for result in results:
+        record = json.loads(RunFolder(result.run).record.read_text(encoding="utf-8"))
+        records[result.row] = {key: record[key] for key in (*FACTS, "initial_weights")}
+    file = BenchmarkResult(measured, out / "table.md", out / "table.json", out / "table.png")
+    title = f"{chosen.title}, as {'the paper says' if variant == 'paper' else 'published'}"
+    file.markdown.write_text(
+        tables.benchmark_markdown(title, measured, best, published, records), encoding="utf-8"
+    )
+    content = {
+        "benchmark": name,
+        "variant": variant,
+        "initial_weights_asked": init,
+        "measured_final_iteration": measured,
+        "measured_best_snapshot_chosen_with_target_labels": best,
+        "published_by_others": {
+            row: {"miou": figure.miou, "source": figure.source, "classes": figure.classes}
+            for row, figure in published.items()
+        },
+        "records": records,
+    }
+    file.figures.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    report.beside(
+        file.chart,
+        {row: (line["miou"], line["std"]) for row, line in measured.items()},
+        {row: published[row].miou for row in measured if row in published},
+        title=title,
+    )
+    return file

@@ -1,0 +1,57 @@
+"""Check: whether driving data sets are all there, in pairs and sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rsadapt import build
+from rsadapt.config import FolderSettings
+from rsadapt.data.folder import FolderDataset
+from rsadapt.data.folder_check import DatasetReport, check_dataset
+from rsadapt.errors import ConfigError
+from rsadapt.progress import Progress
+
+
+def check(
+    names: Sequence[str], data: Path, *, decode: bool = True, progress: Progress | None = None
+) -> list[DatasetReport]:
+    """Count, pair and decode the files of data sets.
+
+    Args:
+        names: data sets such as "gta5" or "rome"; or configurations and ready recipes, whose
+            data sets, folders and splits are looked at.
+        data: the folder that holds the data sets' folders.
+        decode: False only counts and pairs, in seconds.
+        progress: called with a split's name, frames decoded and frames in all.
+
+    Returns:
+        A report of each data set, in the order asked for; what is missing or damaged is in it.
+
+    Raises:
+        ConfigError: for a name that is neither, or a configuration of GeoTIFF regions.
+        MissingFileError: for a configuration that is not there.
+    """
+    return [
+        check_dataset(dataset, folder, splits, progress, decode=decode)
+        for name in names
+        for dataset, folder, splits in _named(name, data)
+    ]
+
+
+def _named(name: str, data: Path) -> list[tuple[FolderDataset, Path, list[str] | None]]:
+    """Data sets with their folders and the splits to look at, None for the usual ones."""
+    known = build.known_datasets()
+    if name in known:
+        return [(known[name], data / known[name].folder, None)]
+    settings = build.configuration(Path(name), data=data)
+    found: dict[Path, tuple[FolderDataset, list[str]]] = {}
+    for domain in (settings.source, settings.target):
+        if not isinstance(domain, FolderSettings):
+            raise ConfigError(
+                f"{name}: its regions are GeoTIFF scenes; look at them with: rsadapt inspect"
+            )
+        folder = build.dataset_folder(settings, domain)
+        splits = found.setdefault(folder, (build.dataset(domain), []))[1]
+        splits += [s for s in (domain.split, domain.validation_split) if s and s not in splits]
+    return [(dataset, folder, splits) for folder, (dataset, splits) in found.items()]

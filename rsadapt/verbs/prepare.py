@@ -1,0 +1,56 @@
+"""Prepare: resize the frames of a configuration once, so that training only reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from rsadapt import build
+from rsadapt.adapt.batch_norm import Domain
+from rsadapt.config import FolderSettings
+from rsadapt.data.frames import Frames
+from rsadapt.data.prepared import prepare as prepare_frames
+from rsadapt.errors import ConfigError
+from rsadapt.progress import Progress
+
+
+def prepare(
+    config: Path,
+    out: Path,
+    *,
+    data: Path | None = None,
+    assignments: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Keep the resized training frames of both domains in a folder; a stopped run goes on.
+
+    Args:
+        config: a configuration, or a ready recipe's name.
+        out: gets a folder for each data set, split and size; name it as `prepared` to train.
+        data: the folder of the data, in place of the one that the configuration names.
+        assignments: "dotted.key=value" changes to the configuration.
+        progress: called with the task, which says what room it takes, frames done and in all.
+
+    Returns:
+        The folders, source first.
+
+    Raises:
+        ConfigError: for GeoTIFF regions.
+        MissingFileError, DataError: for frames that are not there or cannot be read.
+        OutputExistsError: where a folder holds something else.
+        DataError: where the disk has not enough room.
+    """
+    settings = build.configuration(config, assignments, data=data)
+    if not isinstance(settings.source, FolderSettings):
+        raise ConfigError(f"{config}: only the frames of image folders can be prepared")
+    settings = settings.model_copy(update={"prepared": str(out.resolve())})
+    places = build.places(settings)
+    scheme = build.class_scheme(settings)
+    folders = []
+    for domain, place in (("source", places.source), ("target", places.target)):
+        frames = cast("Frames", place.training)
+        folder = build.prepared_folder(settings, cast("Domain", domain))
+        prepare_frames(frames, scheme if domain == "source" else None, folder, progress)
+        folders.append(folder)
+    return folders

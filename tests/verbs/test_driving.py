@@ -1,0 +1,332 @@
+"""Driving data sets through the verbs: folders in their official layout, drawn small."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rsadapt import build, weights
+from rsadapt.data.street import write_streets
+from rsadapt.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    MissingFileError,
+    OutputExistsError,
+)
+from rsadapt.model import load, load_bare
+from rsadapt.run import RunFolder
+from rsadapt.verbs.benchmark import benchmark
+from rsadapt.verbs.check import check
+from rsadapt.verbs.evaluate import evaluate
+from rsadapt.verbs.export_weights import export_weights
+from rsadapt.verbs.inspect import inspect
+from rsadapt.verbs.predict import predict
+from rsadapt.verbs.prepare import prepare
+from rsadapt.verbs.train import train
+
+RECIPE = Path("gta5-cityscapes")
+SMALL = [
+    "class_table=streets",
+    "source.size={height: 32, width: 64}",
+    "target.size={height: 32, width: 64}",
+    "network.encoder=small",
+    "network.layout=torchvision",
+    "optimiser.updates=once",
+    "optimiser.rate=0.01",
+    "method.discriminator_width=4",
+    "training.steps=3",
+    "training.horizon=3",
+    "training.validate_every=1",
+    "training.save_every=1",
+    "training.workers=0",
+    "device={accelerator: cpu}",
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """GTA5 and Cityscapes, a few small frames of each; read it, and copy it to change it."""
+    folder = tmp_path_factory.mktemp("streets") / "data"
+    write_streets(
+        folder, seed=0, source_frames=3, target_frames=3, validation_frames=2, height=64, width=128
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    """A run of three steps."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return train(RECIPE, out=out, data=data, assignments=SMALL).run.path
+
+
+@pytest.fixture
+def own_data(data, tmp_path):
+    return Path(shutil.copytree(data, tmp_path / "data"))
+
+
+def frames(data):
+    return sorted((data / "Cityscapes" / "leftImg8bit" / "val").rglob("*.png"))
+
+
+def labels_of(image):
+    return Path(
+        str(image).replace("leftImg8bit", "gtFine", 1).replace("_leftImg8bit", "_gtFine_labelIds")
+    )
+
+
+# Training and scoring
+
+
+def test_recipe_trains_from_the_official_folders(run, data):
+    record = json.loads(RunFolder(run).record.read_text())
+    assert record["initial_weights"] == "random"
+    assert record["target_split"] == "trained on cityscapes train, without labels"
+    assert "64 x 32 (width x height)" in record["evaluation"]
+    assert set(RunFolder(run).validations()) == {1, 2, 3}
+    assert set(RunFolder(run).validation(3)) == {"target"}
+    assert evaluate(run) == RunFolder(run).validation(3)
+
+
+def test_score_is_that_of_logits_brought_to_each_labels_size(run, data):
+    model = load(run)
+    counts = np.zeros((9, 9), int)
+    scheme = build.class_scheme(model.facts.settings)
+    for file in frames(data):
+        image = np.asarray(Image.open(file).resize((64, 32), Image.Resampling.BICUBIC))
+        planes = image.transpose(2, 0, 1)[::-1].astype(np.float32)
+        mean = np.array([104.00698793, 116.66876762, 122.67891434], np.float32)
+        batch = torch.from_numpy(planes - mean[:, None, None])[None]
+        with torch.inference_mode():
+            model.parts.network.eval()
+            logits = model.parts.upsample(model.parts.network(batch)[-1], (64, 128))
+        label = np.asarray(Image.open(labels_of(file)))
+        for train_id, (raw,) in enumerate(scheme.ids):
+            predicted = logits.argmax(1)[0].numpy()[label == raw]
+            counts[train_id] += np.bincount(predicted, minlength=9)
+    report = evaluate(run)["target"]
+    assert report["counts"] == counts.tolist()
+    assert report["initial_weights"] == "random"
+
+
+def test_moved_data_is_named_when_scoring(run, own_data):
+    assert evaluate(run, data=own_data) == evaluate(run)
+    with pytest.raises(MissingFileError, match="expected GTA5 with"):
+        evaluate(run, data=own_data / "GTA5")
+
+
+def test_target_labels_of_the_training_split_are_never_read(run, own_data, tmp_path):
+    for file in (own_data / "Cityscapes" / "gtFine" / "train").rglob("*.png"):
+        file.write_bytes(b"no image")
+    blind = train(RECIPE, out=tmp_path / "run", data=own_data, assignments=SMALL)
+    ours, theirs = load(run).parts.network, load(blind.run.path).parts.network
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, theirs.state_dict()[name]), name
+
+
+# Weight files
+
+
+def test_weights_go_out_and_are_scored_and_mapped_as_the_run(run, data, tmp_path):
+    """The small encoder has no published names; its own do."""
+    file = export_weights(run, tmp_path / "own.safetensors", names="own")
+    scored = evaluate(file, recipe=RECIPE, assignments=SMALL, data=data)["target"]
+    expected = evaluate(run)["target"]
+    assert scored["counts"] == expected["counts"]
+    assert scored["initial_weights"].startswith("own.safetensors (sha256")
+    with pytest.raises(CheckpointError, match="no published names"):
+        export_weights(run, tmp_path / "published.pth")
+    with pytest.raises(CheckpointError, match="bare weights; name the recipe"):
+        evaluate(export_weights(run, tmp_path / "own.pth", names="own"))
+
+
+def test_bare_weights_must_hold_the_whole_network(run, data, tmp_path):
+    file = tmp_path / "headless.pth"
+    tensors = weights.read_weights(run / "checkpoint.pt")
+    weights.write_weights(
+        file, {name: value for name, value in tensors.items() if "classifiers" not in name}
+    )
+    settings = build.configuration(RECIPE, SMALL, data=data)
+    with pytest.raises(CheckpointError, match="not all of the network stands in it"):
+        load_bare(file, settings)
+    started = train(RECIPE, out=tmp_path / "run", data=data, init=file, assignments=SMALL)
+    record = json.loads(started.run.record.read_text())
+    assert "headless.pth (sha256" in record["initial_weights"]
+    assert "not in the file" in record["initial_weights"]
+
+
+def test_settings_of_a_run_stay(run):
+    with pytest.raises(ConfigError, match="the settings of a run stay"):
+        evaluate(run, assignments=["seed=1"])
+
+
+# Predictions
+
+
+def test_predictions_are_label_ids_at_full_size_and_their_colours(run, data, tmp_path):
+    written = predict(run, frames(data), tmp_path / "out")
+    scheme = build.class_scheme(load(run).facts.settings)
+    counts = np.zeros((9, 9), int)
+    for frame, image in zip(written, frames(data), strict=True):
+        assert frame.ids == tmp_path / "out" / "ids" / image.name
+        ids, colours = np.asarray(Image.open(frame.ids)), np.asarray(Image.open(frame.colours))
+        with Image.open(frame.ids) as stored:
+            assert stored.mode == "L"
+        assert ids.shape == (64, 128)
+        assert set(np.unique(ids)) <= set(scheme.codes)
+        assert (colours == scheme.paint(scheme.encode(ids))).all()
+        truth = scheme.encode(np.asarray(Image.open(labels_of(image))))
+        for row, column in zip(truth.ravel(), scheme.encode(ids).ravel(), strict=True):
+            if row != 255:
+                counts[row, column] += 1
+    assert evaluate(run)["target"]["counts"] == counts.tolist()
+    with pytest.raises(OutputExistsError, match="is left as it is"):
+        predict(run, frames(data)[:1], tmp_path / "out")
+    predict(run, frames(data)[:1], tmp_path / "out", overwrite=True)
+
+
+def test_images_that_are_none_are_named(run, tmp_path):
+    (tmp_path / "frame.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"frame\.png"):
+        predict(run, [tmp_path / "frame.png"], tmp_path / "out")
+    with pytest.raises(MissingFileError, match=r"gone\.png"):
+        predict(run, [tmp_path / "gone.png"], tmp_path / "out")
+
+
+# Checking and preparing
+
+
+def test_check_counts_and_says_what_to_download(data, own_data):
+    gta5, cityscapes = check(["gta5-cityscapes"], data)
+    assert (gta5.title, [s.split for s in gta5.splits]) == ("GTA5", ["all"])
+    assert [(s.split, s.found, s.official) for s in cityscapes.splits] == [
+        ("train", 3, 2975),
+        ("val", 2, 500),
+    ]
+    assert not gta5.complete
+    assert "01_images.zip" in gta5.download
+    frames(own_data)[0].write_bytes(b"no image")
+    labels_of(frames(own_data)[1]).unlink()
+    (report,) = check(["cityscapes"], own_data)
+    val = next(split for split in report.splits if split.split == "val")
+    assert list(val.damaged) == [frames(own_data)[0]]
+    assert len(val.without_label) == 1
+
+
+def test_check_of_regions_points_to_inspect(tmp_path):
+    with pytest.raises(ConfigError, match="rsadapt inspect"):
+        check(["demo"], tmp_path)
+    with pytest.raises(MissingFileError, match="no recipe is called 'nothing'"):
+        check(["nothing"], tmp_path)
+
+
+def test_inspect_of_folders_points_to_check(data):
+    with pytest.raises(ConfigError, match="rsadapt check"):
+        inspect(RECIPE, SMALL)
+
+
+def test_prepared_frames_train_the_same_weights(run, data, tmp_path):
+    source, target = prepare(RECIPE, tmp_path / "prepared", data=data, assignments=SMALL)
+    assert (source.name, target.name) == ("gta5-all-64x32", "cityscapes-train-64x32")
+    assert prepare(RECIPE, tmp_path / "prepared", data=data, assignments=SMALL)[0] == source
+    ready = [*SMALL, f"prepared={tmp_path / 'prepared'}"]
+    trained = train(RECIPE, out=tmp_path / "run", data=data, assignments=ready)
+    ours, theirs = load(run).parts.network, load(trained.run.path).parts.network
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, theirs.state_dict()[name]), name
+    other = [*ready, "source.size={height: 48, width: 64}"]
+    with pytest.raises(MissingFileError, match="gta5-all-64x48"):
+        train(RECIPE, out=tmp_path / "other", data=data, assignments=other)
+
+
+# Benchmark
+
+
+@pytest.fixture(scope="module")
+def bench(data, tmp_path_factory):
+    """Five rows with two seeds, on the command's own path."""
+    out = tmp_path_factory.mktemp("bench") / "out"
+    rows = ["source-only", "feature", "single", "multi", "lsgan", "target-trained"]
+
+    def run_it(**changes):
+        options = {"out": out, "init": "random", "rows": rows, "seeds": [0, 1]} | changes
+        return benchmark("gta5-cityscapes", data, assignments=SMALL, **options)
+
+    return run_it, out, run_it()
+
+
+def test_benchmark_trains_every_row_and_stands_beside_the_paper(bench):
+    _, out, result = bench
+    assert sorted(p.name for p in (out / "runs").iterdir()) == ["seed-0", "seed-1"]
+    assert list(result.measured) == [
+        "source-only",
+        "feature",
+        "single",
+        "multi",
+        "lsgan",
+        "target-trained",
+    ]
+    text = result.markdown.read_text()
+    assert "| 42.4 | Tsai et al. 2018 (arXiv 1802.10349), table 1 |" in text
+    assert "initial weights: random" in text
+    figures = json.loads(result.figures.read_text())
+    best = figures["measured_best_snapshot_chosen_with_target_labels"]
+    for row, line in figures["measured_final_iteration"].items():
+        assert set(line["seeds"]) == {"0", "1"}
+        assert best[row]["miou"] >= line["miou"]
+    assert result.chart.read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_differ_in_what_they_say_and_in_nothing_else(bench):
+    _, out, _ = bench
+    records = {
+        path.parent.name: json.loads(path.read_text())
+        for path in (out / "runs" / "seed-0").glob("*/run.json")
+    }
+    assert {name: record["method"] for name, record in records.items()} == {
+        "source-only": "source_only",
+        "feature": "feature_space",
+        "single": "output_space",
+        "multi": "output_space",
+        "lsgan": "output_space",
+        "target-trained": "source_only",
+    }
+    said = records["target-trained"]["target_split"]
+    assert said == "trained with the target's labels, which are the source's"
+
+
+def test_benchmark_goes_on_where_it_was(bench):
+    run_it, out, result = bench
+    before = (out / "runs" / "seed-1" / "multi" / "checkpoint.pt").stat().st_mtime_ns
+    shutil.rmtree(out / "runs" / "seed-1" / "lsgan")
+    again = run_it()
+    assert (out / "runs" / "seed-1" / "multi" / "checkpoint.pt").stat().st_mtime_ns == before
+    for row, line in result.measured.items():
+        assert again.measured[row]["seeds"] == line["seeds"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"rows": ["mutli"]}, ConfigError, "no row is called 'mutli'; there are source-only"),
+        ({"init": "gone.pth"}, MissingFileError, r"gone\.pth: no weight file here"),
+        ({"rows": ["vgg"], "init": "x.pth"}, ConfigError, "--vgg-init"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_trained(bench, tmp_path, changes, error, message):
+    run_it, _, _ = bench
+    with pytest.raises(error, match=message):
+        run_it(out=tmp_path / "new", **changes)
+    assert not (tmp_path / "new").exists()
+
+
+def test_benchmark_without_data_says_what_to_download(tmp_path):
+    with pytest.raises(MissingFileError, match=r"GTA5.*01_images\.zip"):
+        benchmark("gta5-cityscapes", tmp_path, out=tmp_path / "out", init="random")
+    with pytest.raises(ConfigError, match="there are gta5-cityscapes, synthia-cityscapes"):
+        benchmark("gta6", tmp_path, out=tmp_path / "out", init="random")
