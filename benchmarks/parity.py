@@ -19,7 +19,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -456,12 +456,12 @@ GROUPS: dict[str, tuple[str, Callable[[Cases], Iterator[Finding]]]] = {
 """Each group of cases with the file that holds it."""
 
 
-def main() -> int:
-    """Run the cases and print a line for each."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the cases, print a line for each, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=Path, required=True, help="folder of the cases")
     parser.add_argument("--only", choices=GROUPS, nargs="+", help="these groups, all by default")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     build.set_process(settings({}))  # float64, in the networks that no learner is built of too
     cases, failed, ran = Cases(options.cases), 0, 0
     print(f"{'case':44}{'error':>12}{'allowed':>10}         of what")

@@ -8,7 +8,6 @@ from typing import Any
 
 from rsadapt import build, training
 from rsadapt.errors import DataError
-from rsadapt.infer import map_scores
 from rsadapt.model import open_model
 from rsadapt.progress import Progress
 
@@ -71,6 +70,8 @@ def evaluate_maps(
         DataError: for maps without labels, other grids, ids outside the class table, or maps that
             hold no class table where none is given.
     """
+    from rsadapt.infer import map_scores
+
     pairs = map_scores.pair_by_name(maps, labels)
     if classes is None:
         scheme = map_scores.scheme_of_maps([path for path, _ in pairs])
