@@ -244,7 +244,8 @@ class TrainingSettings(Settings):
     """Batches whose mean gradient makes one step."""
     tile: Annotated[int, Field(ge=8)] = 256
     """Height and width of a training window, pixels."""
-    augment: list[Literal["dihedral"]] = ["dihedral"]
+    augment: list[Literal["dihedral", "flip"]] = ["dihedral"]
+    """In order: see `rsadapt.data.augment`. Scenes with an up and a down bear "flip" alone."""
     least_valid: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of valid pixels a training window should have."""
     workers: Annotated[int, Field(ge=0)] = 2

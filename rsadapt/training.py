@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +113,7 @@ class _Session:
     def log_validation(self, run: RunFolder, done: int, progress: Progress | None) -> None:
         """Score the network and write the figures down."""
         reports = score(
-            self.places,
+            self.places.scored(),
             self.learner.parts,
             self.facts,
             device=self.learner.fabric.device,
@@ -169,14 +169,21 @@ def train_run(
 
 
 def score(
-    places: Places[Imagery],
+    scored: Mapping[Domain, Imagery],
     parts: Parts,
     facts: Facts,
     *,
     device: torch.device,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Score a network on the validation part of each labelled domain.
+    """Score a network.
+
+    Args:
+        scored: what to score on, by domain.
+        parts: the network.
+        facts: what holds for it.
+        device: where it is.
+        progress: is told of the samples done.
 
     Returns:
         By domain, the report of `ConfusionMatrix.to_dict`, with the "initial_weights" that the
@@ -184,7 +191,7 @@ def score(
     """
     reports: dict[str, Any] = {}
     scheme = build.class_scheme(facts.settings)
-    for domain, imagery in places.scored().items():
+    for domain, imagery in scored.items():
         samples = build.evaluation_samples(facts.settings, imagery, facts.normalise[domain])
         matrix = evaluate_samples(
             in_order(

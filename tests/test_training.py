@@ -235,8 +235,8 @@ def test_adapted_batch_norm_moves_the_targets_statistics_alone(run, tmp_path):
 def test_validation_is_that_of_the_saved_model(run):
     outcome = run("run")
     model = load(outcome.run.path)
-    places = build.places(model.facts.settings)
-    found = score(places, model.parts, model.facts, device=model.device)
+    scored = build.scored(model.facts.settings)
+    found = score(scored, model.parts, model.facts, device=model.device)
     assert found == outcome.validation == outcome.run.validation(3)
 
 

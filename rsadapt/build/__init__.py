@@ -15,6 +15,7 @@ from rsadapt.build.data import (
     normalisers,
     places,
     prepared_folder,
+    scored,
     target_split,
     training_samples,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "places",
     "prepared_folder",
     "schedule",
+    "scored",
     "set_process",
     "statistics",
     "target_split",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from rsadapt import config
 from rsadapt.adapt.batch_norm import Domain
@@ -15,7 +15,7 @@ from rsadapt.data.crosscity import CROSS_CITY
 from rsadapt.data.folder import FolderDataset
 from rsadapt.data.frames import FrameEvaluation, Frames, FrameSamples
 from rsadapt.data.gta5 import GTA5
-from rsadapt.data.imagery import Imagery, Place, Places, Scored
+from rsadapt.data.imagery import DomainName, Imagery, Place, Places, Scored
 from rsadapt.data.prepared import Prepared
 from rsadapt.data.stream import SampleSource, stream
 from rsadapt.data.synscapes import SYNSCAPES
@@ -60,6 +60,19 @@ def places(settings: config.Configuration) -> Places[Imagery]:
             f"common ones with 'bands'"
         )
     return both
+
+
+def scored(settings: config.Configuration) -> dict[DomainName, Imagery]:
+    """The imagery to score on, by domain; of image folders nothing else need be there.
+
+    Raises:
+        MissingFileError, DataError: see `places`.
+    """
+    if isinstance(settings.source, config.RegionSettings):
+        return places(settings).scored()
+    domains: dict[DomainName, Any] = {"source": settings.source, "target": settings.target}
+    parts = {name: _validation(name, domain, settings) for name, domain in domains.items()}
+    return {name: part for name, part in parts.items() if part is not None and part.labelled}
 
 
 def geotiff_places(settings: config.Configuration) -> Places[Region]:
@@ -122,14 +135,17 @@ def _folder_place(
     name: str, domain: config.FolderSettings, settings: config.Configuration
 ) -> Place[Imagery]:
     training = frames(name, domain, settings, domain.split, labels=name == "source")
+    return Place(training, _validation(name, domain, settings))
+
+
+def _validation(
+    name: str, domain: config.FolderSettings, settings: config.Configuration
+) -> Frames | None:
     if domain.validation_split is None:
-        return Place(training, None)
+        return None
     if domain.validation_split == domain.split:
         raise ConfigError(f"'{name}.validation_split' is the split to train on; name another")
-    return Place(
-        training,
-        frames(name, domain, settings, domain.validation_split, domain.evaluation_size),
-    )
+    return frames(name, domain, settings, domain.validation_split, domain.evaluation_size)
 
 
 def frames(

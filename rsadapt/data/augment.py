@@ -12,13 +12,15 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks
 
 import albumentations
 
-Augmentation = Literal["dihedral"]
+Augmentation = Literal["dihedral", "flip"]
 
 
 class Augmenter:
     """A pipeline of named augmentations whose result depends on its input and a seed only.
 
     * "dihedral": one of the eight flips and quarter turns of a square.
+    * "flip": left and right change places in half of the samples, as scenes with an up and a down
+      bear it.
 
     Invalid pixels stay 0 and turn with the image.
 
@@ -27,8 +29,11 @@ class Augmenter:
     """
 
     def __init__(self, names: list[Augmentation]) -> None:
-        steps = {"dihedral": albumentations.D4}
-        self.pipeline = albumentations.Compose([steps[name](p=1) for name in names])
+        steps = {
+            "dihedral": albumentations.D4(p=1),
+            "flip": albumentations.HorizontalFlip(p=0.5),
+        }
+        self.pipeline = albumentations.Compose([steps[name] for name in names])
 
     def __call__(
         self,

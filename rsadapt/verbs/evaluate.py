@@ -41,9 +41,12 @@ def evaluate(
         DataError: for data that cannot be read, or where no domain has labels to score.
     """
     model = open_model(run, recipe=recipe, assignments=assignments, data=data, progress=progress)
-    places = build.places(model.facts.settings)
     reports = training.score(
-        places, model.parts, model.facts, device=model.device, progress=progress
+        build.scored(model.facts.settings),
+        model.parts,
+        model.facts,
+        device=model.device,
+        progress=progress,
     )
     if not reports:
         raise DataError(

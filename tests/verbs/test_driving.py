@@ -115,9 +115,10 @@ def test_score_is_that_of_logits_brought_to_each_labels_size(run, data):
 
 
 def test_moved_data_is_named_when_scoring(run, own_data):
+    shutil.rmtree(own_data / "GTA5")  # of which nothing is scored
     assert evaluate(run, data=own_data) == evaluate(run)
-    with pytest.raises(MissingFileError, match="expected GTA5 with"):
-        evaluate(run, data=own_data / "GTA5")
+    with pytest.raises(MissingFileError, match="expected Cityscapes with"):
+        evaluate(run, data=own_data / "gone")
 
 
 def test_target_labels_of_the_training_split_are_never_read(run, own_data, tmp_path):
