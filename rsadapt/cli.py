@@ -35,6 +35,8 @@ class Door(TyperGroup):
             raise
         except RsadaptError as error:
             _fail(str(error), error.exit_code)
+        except NotADirectoryError as error:
+            _fail(f"{error.filename}: a folder of this path is a file; choose another path", 1)
         except OSError as error:  # a full disk, a folder that may not be written to
             _fail(str(error), 1)
         except KeyboardInterrupt:
@@ -276,6 +278,11 @@ def evaluate(
     from rsadapt import console
     from rsadapt.verbs import evaluate as verb
 
+    _check_scored(
+        maps=labels is not None,
+        of_maps=bool(classes),
+        of_networks=bool(recipe or data or assignments),
+    )
     with console.progress() as progress:
         reports = (
             verb.evaluate(
@@ -422,7 +429,7 @@ def benchmark(
             out=out or Path("runs") / name,
             init=init,
             vgg_init=vgg_init,
-            rows=None if rows is None else rows.split(","),
+            rows=None if rows is None else [row.strip() for row in rows.split(",")],
             seeds=_numbers(seeds),
             variant=variant.value,
             assignments=assignments or (),
@@ -432,11 +439,25 @@ def benchmark(
     typer.echo(f"{result.markdown}\n{result.figures}\n{result.chart}")
 
 
+def _check_scored(*, maps: bool, of_maps: bool, of_networks: bool) -> None:
+    """Refuse options of `evaluate` that what is scored has no use for."""
+    if of_maps and not maps:
+        raise typer.BadParameter(
+            "goes with a folder of maps and their --labels", param_hint="'--classes'"
+        )
+    if of_networks and maps:
+        raise typer.BadParameter(
+            "scores a folder of maps, without --recipe, --data and --set", param_hint="'--labels'"
+        )
+
+
 def _numbers(text: str) -> list[int]:
     """Numbers of 0 or more, separated by commas."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
-        raise typer.BadParameter(f"expected numbers such as 0,1,2, found '{text}'")
+        raise typer.BadParameter(
+            f"expected numbers such as 0,1,2, found '{text}'", param_hint="'--seeds'"
+        )
     return [int(part) for part in parts]
 
 

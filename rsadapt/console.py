@@ -37,6 +37,9 @@ UNBOUNDED = 10_000
 SHOWN = 5
 """Names that a line shows before it only counts them."""
 
+DAMAGED_SHOWN = 20
+"""Damaged files that are named, with what is wrong; a wrong folder can hold thousands."""
+
 LINES = 10
 """Lines that a task writes on its way where there is no terminal."""
 
@@ -216,7 +219,10 @@ def check_findings(report: Any) -> list[str]:
             if names:
                 more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
                 lines.append(f"{split.split}: {what}: {', '.join(names[:SHOWN])}{more}")
-        lines += [f"damaged: {file}: {reason}" for file, reason in split.damaged.items()]
+        reasons = list(split.damaged.values())  # each names its file
+        lines += [f"damaged: {reason}" for reason in reasons[:DAMAGED_SHOWN]]
+        if len(reasons) > DAMAGED_SHOWN:
+            lines.append(f"{split.split}: and {len(reasons) - DAMAGED_SHOWN} more damaged files")
     if not report.complete:
         lines.append(f"{report.title} is not complete; it takes {report.download}")
     return lines

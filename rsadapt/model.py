@@ -102,7 +102,8 @@ def answers(parts: Parts, domain: Domain) -> Answers:
         parts.network.eval()
         with parts.statistics.evaluating(domain):
             logits = parts.network(images.to(_precision(parts)))[-1]
-        return parts.upsample(logits, size)
+        height, width = images.shape[-2:]
+        return parts.upsample(logits, size, (height, width))
 
     return predict
 

@@ -102,8 +102,8 @@ def _facts(records: Mapping[str, Values]) -> str:
 
 def _words(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {part}" for key, part in value.items())
-    return str(value)
+        return ", ".join(f"{key} {_words(part)}" for key, part in value.items())
+    return "unknown" if value is None else str(value)
 
 
 def _spread(row: Values) -> str:

@@ -15,19 +15,29 @@ Losses = dict[str, Tensor]
 Backward = Callable[[Tensor], None]
 
 
+class Upsample(Protocol):
+    """Brings logits [N, classes, h, w] to a size (height, width)."""
+
+    def __call__(
+        self, logits: Tensor, size: tuple[int, int], image_size: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Where the image has another size than wanted, `image_size` tells it."""
+        ...
+
+
 @dataclass
 class Parts:
     """The networks of a run.
 
     Attributes:
         network: the segmentation network: images to logits, one a level, main level last.
-        upsample: brings logits to an image size (height, width).
+        upsample: brings logits to a size (height, width).
         statistics: the network's batch-norm statistics of both domains.
         others: what a method trains beside the network, such as discriminators, by name.
     """
 
     network: nn.Module
-    upsample: Callable[[Tensor, tuple[int, int]], Tensor]
+    upsample: Upsample
     statistics: DomainStatistics
     others: dict[str, nn.Module] = field(default_factory=dict)
 

@@ -119,19 +119,30 @@ class DeepLab(nn.Module):
         logits = [head(value) for head, value in zip(self.classifiers, features, strict=True)]
         return (logits, features) if with_features else logits
 
-    def upsample(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
-        """Bring logits [N, classes, h, w] to image size (height, width), bilinearly.
+    def upsample(
+        self, logits: Tensor, size: tuple[int, int], image_size: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Bring logits [N, classes, h, w] to a size (height, width), bilinearly.
 
         "cells" puts cell i where its receptive field is centred, at pixel stride * i plus the
         encoder's offset, so that an edge stays where it is whatever the tile's size. "corners"
-        stretches the cells so that the first and last meet the image's corners, as the published
+        stretches the cells so that the first and last meet the corners, as the published
         AdaptSegNet does.
+
+        Args:
+            logits: of an image.
+            size: wanted.
+            image_size: of the image, where that is another one; the same ground is then shown in
+                more or fewer pixels.
         """
         if self.upsampling == "corners":
             return functional.interpolate(logits, size, mode="bilinear", align_corners=True)
+        shown = size if image_size is None else image_size
         if self.encoder.anchor == "first":
-            return _from_first_pixels(logits, self.stride, size)
-        return _from_middles(logits, self.stride, size)
+            full = _from_first_pixels(logits, self.stride, shown)
+        else:
+            full = _from_middles(logits, self.stride, shown)
+        return full if shown == size else functional.interpolate(full, size, mode="bilinear")
 
     def head_parameters(self) -> list[nn.Parameter]:
         """The classifiers' parameters, which usually learn faster than the encoder's."""

@@ -22,7 +22,19 @@ from rsadapt.published import PUBLISHED
 from rsadapt.run import RunFolder
 from rsadapt.study import Result, Row, best_snapshots, run_study, summary
 
-FACTS = ("classes", "batch_norm", "evaluation", "target_split", "commit", "platform", "packages")
+GIVEN_APART = {"root": "--data", "seed": "--seeds", "init_from": "--init"}
+"""Fields of a recipe that the benchmark fills in itself, and what they are given by."""
+
+FACTS = (
+    "classes",
+    "batch_norm",
+    "evaluation",
+    "target_split",
+    "commit",
+    "platform",
+    "packages",
+    "initial_weights",
+)
 """What the report says of every row, from its runs' records."""
 
 
@@ -76,12 +88,12 @@ def benchmark(
         OutputExistsError: where a run's folder holds a run of another configuration.
     """
     chosen = _choose(name)
-    values = config.assign(benchmark_values(chosen, variant), list(assignments))
-    values["root"] = str(data.resolve())
+    values = _values(chosen, variant, assignments) | {"root": str(data.resolve())}
     everything = chosen.rows(values)
+    _check_distinct(seeds, "seed")
     picked = [
         _with_weights(everything[row], init, vgg_init)
-        for row in _check_rows(rows or chosen.default, everything)
+        for row in _check_rows(chosen.default if rows is None else rows, everything)
     ]
     _check_data(picked, values)
     results = run_study(picked, seeds, lambda _: values, out / "runs", progress=progress)
@@ -94,7 +106,32 @@ def _choose(name: str) -> Benchmark:
     return BENCHMARKS[name]
 
 
+def _values(chosen: Benchmark, variant: Variant, assignments: Sequence[str]) -> Values:
+    """The recipe with changes for all rows, which must leave it one that rows are made from."""
+    recipe = benchmark_values(chosen, variant)
+    values = config.assign(recipe, list(assignments))
+    for field, option in GIVEN_APART.items():
+        if values.get(field) != recipe.get(field):
+            raise ConfigError(f"'{field}' of a benchmark is given by {option}; leave it out here")
+    settings = config.parse(values, where=f"{chosen.recipe}, changed")
+    if settings.method.name != recipe["method"]["name"]:
+        raise ConfigError(
+            f"method.name: a benchmark's rows are made from {recipe['method']['name']}, found "
+            f"{settings.method.name}; choose methods by --rows"
+        )
+    return values
+
+
+def _check_distinct(asked: Sequence[object], what: str) -> None:
+    if not asked:
+        raise ConfigError(f"expected at least one {what}, found none")
+    twice = [str(one) for one in dict.fromkeys(asked) if asked.count(one) > 1]
+    if twice:
+        raise ConfigError(f"{what} {', '.join(twice)} is asked for more than once; name each once")
+
+
 def _check_rows(rows: Sequence[str], known: dict[str, Row]) -> Sequence[str]:
+    _check_distinct(rows, "row")
     for row in rows:
         if row not in known:
             raise ConfigError(f"no row is called '{row}'; there are {', '.join(known)}")
@@ -132,10 +169,7 @@ def _write(
     """Write the tables, the figures and the chart."""
     measured, best = summary(results), best_snapshots(results)
     published = PUBLISHED.get(name, {})
-    records = {}
-    for result in results:
-        record = json.loads(RunFolder(result.run).record.read_text(encoding="utf-8"))
-        records[result.row] = {key: record[key] for key in (*FACTS, "initial_weights")}
+    records = _records(results)
     file = BenchmarkResult(measured, out / "table.md", out / "table.json", out / "table.png")
     title = f"{chosen.title}, as {'the paper says' if variant == 'paper' else 'published'}"
     file.markdown.write_text(
@@ -161,3 +195,20 @@ def _write(
         title=title,
     )
     return file
+
+
+def _records(results: Sequence[Result]) -> Values:
+    """By row, what its runs state of themselves: once where its seeds agree, else by seed."""
+    found: dict[str, dict[str, Values]] = {}
+    for result in results:
+        record = json.loads(RunFolder(result.run).record.read_text(encoding="utf-8"))
+        found.setdefault(result.row, {})[f"seed {result.seed}"] = record
+    return {
+        row: {key: _agreed({seed: record[key] for seed, record in runs.items()}) for key in FACTS}
+        for row, runs in found.items()
+    }
+
+
+def _agreed(values: Values) -> object:
+    first, *others = values.values()
+    return values if any(other != first for other in others) else first

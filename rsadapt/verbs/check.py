@@ -9,7 +9,7 @@ from rsadapt import build
 from rsadapt.config import FolderSettings
 from rsadapt.data.folder import FolderDataset
 from rsadapt.data.folder_check import DatasetReport, check_dataset
-from rsadapt.errors import ConfigError
+from rsadapt.errors import ConfigError, MissingFileError
 from rsadapt.progress import Progress
 
 
@@ -29,8 +29,8 @@ def check(
         A report of each data set, in the order asked for; what is missing or damaged is in it.
 
     Raises:
-        ConfigError: for a name that is neither, or a configuration of GeoTIFF regions.
-        MissingFileError: for a configuration that is not there.
+        ConfigError: for a configuration of GeoTIFF regions.
+        MissingFileError: for a name that is neither, or a configuration that is not there.
     """
     return [
         check_dataset(dataset, folder, splits, progress, decode=decode)
@@ -44,7 +44,12 @@ def _named(name: str, data: Path) -> list[tuple[FolderDataset, Path, list[str] |
     known = build.known_datasets()
     if name in known:
         return [(known[name], data / known[name].folder, None)]
-    settings = build.configuration(Path(name), data=data)
+    try:
+        settings = build.configuration(Path(name), data=data)
+    except MissingFileError as error:
+        raise MissingFileError(
+            f"no data set is called '{name}' (there are {', '.join(known)}); {error}"
+        ) from error
     found: dict[Path, tuple[FolderDataset, list[str]]] = {}
     for domain in (settings.source, settings.target):
         if not isinstance(domain, FolderSettings):

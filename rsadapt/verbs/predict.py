@@ -6,19 +6,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rsadapt.adapt.batch_norm import Domain
-from rsadapt.build.regions import check_bands
 from rsadapt.config import FolderSettings
 from rsadapt.data.frame_images import FrameImages
 from rsadapt.data.images import write_png
-from rsadapt.errors import ConfigError, OutputExistsError
-from rsadapt.geo.raster import Raster
+from rsadapt.errors import ConfigError, MissingFileError, OutputExistsError
 from rsadapt.infer.frames import predict_frames
-from rsadapt.infer.map_scores import CLASSES_TAG
-from rsadapt.infer.predict import PredictedScene, predict_scene
 from rsadapt.model import Model, answers, open_model, probabilities
 from rsadapt.progress import Progress, watched
+
+if TYPE_CHECKING:
+    from rsadapt.infer.predict import PredictedScene
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ def _predict_frames(
     chosen = settings.source if domain == "source" else settings.target
     if not isinstance(chosen, FolderSettings):
         raise ConfigError("the domains of a run are both image folders or both GeoTIFF regions")
+    _find(frames)
     size = chosen.evaluation_size or chosen.size
     images = FrameImages(
         frames, (size.height, size.width), model.facts.bands, model.facts.normalise[domain]
@@ -122,6 +123,15 @@ def _predict_frames(
     return written
 
 
+def _find(frames: Sequence[Path]) -> None:
+    """Make sure that all frames are there before the first is predicted."""
+    for frame in frames:
+        if frame.is_dir():
+            raise MissingFileError(f"{frame}: expected an image, found a folder; name its files")
+        if not frame.is_file():
+            raise MissingFileError(f"{frame}: expected an image, found no file; check the path")
+
+
 def _refuse_existing(written: Sequence[PredictedFrame], *, overwrite: bool) -> None:
     for frame in written:
         for path in frame.files:
@@ -142,6 +152,10 @@ def _predict_scenes(
     overwrite: bool,
     progress: Progress | None,
 ) -> list[PredictedScene]:
+    from rsadapt.build.regions import check_bands  # rasterio is not needed to predict frames
+    from rsadapt.geo.raster import Raster
+    from rsadapt.infer.predict import predict_scene
+
     rasters = [Raster(scene) for scene in scenes]
     for raster in rasters:
         check_bands(raster, model.facts.bands)
@@ -178,6 +192,8 @@ def _refuse_same_names(scenes: Sequence[Path]) -> None:
 
 def _tags(model: Model, run: Path, scene: Path, domain: Domain) -> dict[str, str]:
     """What a map says of its origin."""
+    from rsadapt.infer.map_scores import CLASSES_TAG
+
     record = model.facts.record
     return {
         "RSADAPT_RUN": str(run.resolve()),

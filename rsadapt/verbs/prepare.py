@@ -11,7 +11,7 @@ from rsadapt.adapt.batch_norm import Domain
 from rsadapt.config import FolderSettings
 from rsadapt.data.frames import Frames
 from rsadapt.data.prepared import prepare as prepare_frames
-from rsadapt.errors import ConfigError
+from rsadapt.errors import ConfigError, OutputExistsError
 from rsadapt.progress import Progress
 
 
@@ -38,9 +38,11 @@ def prepare(
     Raises:
         ConfigError: for GeoTIFF regions.
         MissingFileError, DataError: for frames that are not there or cannot be read.
-        OutputExistsError: where a folder holds something else.
+        OutputExistsError: where a folder holds something else, or `out` is a file.
         DataError: where the disk has not enough room.
     """
+    if out.is_file():
+        raise OutputExistsError(f"{out}: is a file; name a folder for the frames")
     settings = build.configuration(config, assignments, data=data)
     if not isinstance(settings.source, FolderSettings):
         raise ConfigError(f"{config}: only the frames of image folders can be prepared")

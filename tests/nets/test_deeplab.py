@@ -163,3 +163,17 @@ def test_images_too_small_name_a_tile_that_works(size):
     with pytest.raises(ShapeError, match=r"at least 5 x 5 .*found .* use tiles of 8 or more"):
         net(torch.zeros(1, 3, *size))
     assert net(torch.zeros(1, 3, 8, 8))[-1].shape[-2:] == (2, 2)
+
+
+@pytest.mark.parametrize("size", [(96, 128), (24, 32), (50, 70)])
+def test_an_edge_stays_where_it_is_at_another_size_than_the_images(size):
+    """Cells that tell left from right, shown at any size, change sides at the same place."""
+    network = DeepLab(SmallEncoder(bands=1, width=2), bands=1, classes=2, levels=1, rates=[1])
+    cells = torch.arange(16) * network.stride
+    side = (cells - 30.0).expand(1, 1, 12, 16)
+    logits = torch.cat([side, -side], 1)
+    shown = network.upsample(logits, size, (48, 64))
+    assert tuple(shown.shape[-2:]) == size
+    middles = (torch.arange(size[1]) + 0.5) / size[1] * 64 - 0.5
+    clear = (middles - 30).abs() > 0.5
+    assert torch.equal(shown[0, 0, 0, clear] > 0, middles[clear] > 30)

@@ -114,6 +114,16 @@ def test_score_is_that_of_logits_brought_to_each_labels_size(run, data):
     assert report["initial_weights"] == "random"
 
 
+def test_cells_at_their_true_places_are_scored_at_the_labels_size_too(data, tmp_path):
+    true = train(
+        RECIPE, out=tmp_path / "run", data=data, assignments=[*SMALL, "network.upsampling=cells"]
+    )
+    codes = build.class_scheme(build.configuration(RECIPE, SMALL)).codes
+    labels = [np.asarray(Image.open(labels_of(file))) for file in frames(data)]
+    labelled = sum(int(np.isin(label, codes).sum()) for label in labels)
+    assert evaluate(true.run.path)["target"]["totals"]["pixels"] == labelled
+
+
 def test_moved_data_is_named_when_scoring(run, own_data):
     shutil.rmtree(own_data / "GTA5")  # of which nothing is scored
     assert evaluate(run, data=own_data) == evaluate(run)
