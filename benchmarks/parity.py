@@ -4,9 +4,9 @@
 
 Runs every case of a folder: networks and discriminator on given weights, images as they are loaded,
 the first steps of training, and the metric. The folder holds the figures and `make_tensors.py`,
-the rule for the weights behind them, which is executed. All settings are read from its files; the
-network, optimisers, method and loop are those that `rsadapt train` builds from the recipe
-`gta5-cityscapes`. Everything is computed in float64.
+the rule for the weights behind them, which is executed. All settings are read from its files; one
+that they leave out is the recipe's, `gta5-cityscapes`. The network, optimisers, method and loop are
+those that `rsadapt train` builds from it. Everything is computed in float64.
 
 A line a case: the largest relative error, what is allowed, pass or fail. Exits 1 if any fails.
 """
@@ -55,6 +55,28 @@ NETWORKS, LOSSES, NORMS, IOU = 1e-9, 1e-6, 1e-6, 1e-12
 GREY, MEAN_GREY = 0.51, 0.01
 """Grey levels that a loaded image may differ by at most, and on average."""
 
+FIELDS = {
+    "batch_size": "training.batch_size",
+    "accumulate": "training.accumulate",
+    "num_steps": "training.horizon",
+    "power": "optimiser.power",
+    "lr": "optimiser.rate",
+    "lr_head_factor": "optimiser.head_factor",
+    "momentum": "optimiser.momentum",
+    "nesterov": "optimiser.nesterov",
+    "weight_decay": "optimiser.weight_decay",
+    "lr_discriminator": "method.discriminator_rate",
+    "betas": "method.discriminator_betas",
+    "gan": "method.objective",
+}
+"""Settings of a training case, and the recipe's fields that hold the same."""
+
+FIGURES = {
+    "l2": "norms of all tensors",
+    "sum": "sums of all tensors, relative to their norms",
+}
+"""Figures of a tensor after training, and what their errors are of."""
+
 Values = dict[str, Any]
 Make = Callable[[str, tuple[int, ...]], NDArray[Any]]
 
@@ -93,7 +115,7 @@ class Cases:
 
     def make(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """The tensor of a name and shape, by the folder's own rule."""
-        return torch.from_numpy(np.asarray(self._rule(name, shape)))
+        return torch.from_numpy(np.array(self._rule(name, shape)))
 
     @cached_property
     def _rule(self) -> Make:
@@ -140,14 +162,9 @@ class Cases:
 def networks(cases: Cases) -> Iterator[Finding]:
     """Every network's levels and the discriminator, in evaluation mode."""
     arrays = cases.arrays("networks.npz")
-    names = cases.json("tensor_names.json")
-    image = torch.from_numpy(arrays["image"]).double()
-    for kind in names:
-        levels = {
-            level: arrays[f"{kind}_{level}"] for level in LEVELS if f"{kind}_{level}" in arrays
-        }
-        if levels:
-            yield from _network(cases, kind, names[kind], image, levels)
+    parts = [key.rpartition("_") for key in arrays]
+    for kind in dict.fromkeys(kind for kind, _, level in parts if kind and level in LEVELS):
+        yield from _attempt(f"networks {kind}", _network(cases, kind, arrays))
     if "discriminator" in arrays:
         seen = torch.from_numpy(arrays["probabilities"]).double()
         judge = Discriminator(seen.shape[1])
@@ -158,14 +175,15 @@ def networks(cases: Cases) -> Iterator[Finding]:
         yield Finding("networks discriminator", error, NETWORKS, "logits")
 
 
-def _network(
-    cases: Cases, kind: str, names: list[str], image: Tensor, levels: dict[str, NDArray[Any]]
-) -> Iterator[Finding]:
-    """The levels of the network whose published tensors have these names.
+def _network(cases: Cases, kind: str, arrays: dict[str, NDArray[Any]]) -> Iterator[Finding]:
+    """The levels of one of the published networks.
 
     Whether a single-level network sums two branches of its pyramid or all four is told neither by
     its tensors nor by the files; the reading that fits is named.
     """
+    names = _names(cases, kind)
+    image = torch.from_numpy(arrays["image"]).double()
+    levels = {level: arrays[f"{kind}_{level}"] for level in LEVELS if f"{kind}_{level}" in arrays}
     two_levels = any(name.startswith("layer6.") for name in names)
     changes = VGG if any(name.startswith("features.") for name in names) else SINGLE
     changes = {} if two_levels else changes
@@ -184,6 +202,18 @@ def _network(
     reading = min(found, key=lambda reading: max(found[reading]))
     for level, error in zip(levels, found[reading], strict=True):
         yield Finding(f"networks {kind}_{level}", error, NETWORKS, f"logits, pyramid {reading}")
+
+
+def _names(cases: Cases, kind: str) -> list[str]:
+    """The tensors of a kind of network, whose names are the same for any number of classes."""
+    names = cases.json("tensor_names.json")
+    found: list[str] | None = names.get(kind) or names.get(kind.rstrip("0123456789"))
+    if found is None:
+        raise ValueError(
+            f"{cases.folder / 'tensor_names.json'}: expected the tensor names of {kind!r}, which "
+            f"networks.npz has outputs of; found those of {', '.join(names)}"
+        )
+    return found
 
 
 def _answer(
@@ -247,6 +277,8 @@ def loading(cases: Cases) -> Iterator[Finding]:
         ("gta", cases.source()[0], GTA5),
         ("cityscapes", cases.target()[0], CITYSCAPES),
     ):
+        if f"{key}_image" not in arrays:
+            continue
         expected = arrays[f"{key}_image"]
         label = arrays.get(f"{key}_label")
         sample = samples(changed, [frame], data, expected.shape[-2:], labelled=label is not None)[0]
@@ -299,7 +331,7 @@ def training(cases: Cases) -> Iterator[Finding]:
 def _training_case(cases: Cases, name: str, case: Values) -> Iterator[Finding]:
     given = dict(case["settings"])
     sizes = {key: given.pop(f"{key}_size") for key in ("source", "target")}
-    changed = settings(_changes(given, steps=len(case["steps"])))
+    changed = settings(_changes(given, name=name, steps=len(case["steps"])))
     learner = build.learner(changed, 3)
     network = learner.parts.network
     judges = list(learner.parts.others.values())
@@ -315,35 +347,36 @@ def _training_case(cases: Cases, name: str, case: Values) -> Iterator[Finding]:
     for key, judge in zip(("discriminator_aux", "discriminator_main"), judges, strict=True):
         state = judge.state_dict()
         tensors[key] = {published_discriminator(part): state[part] for part in state}
-    norm, total = _tensor_errors(tensors, case["final"])
-    yield Finding(f"training {name}", norm, NORMS, "norms of all tensors")
-    yield Finding(f"training {name}", total, NORMS, "sums of all tensors, relative to their norms")
+    for figure, what in FIGURES.items():
+        errors = _tensor_errors(tensors, case["final"], figure)
+        if errors:
+            error = float(np.max(errors))  # unlike Python's, it lets no NaN by
+            yield Finding(f"training {name}", error, NORMS, what)
 
 
-def _changes(given: Values, *, steps: int) -> Values:
-    """A case's settings as changes of the recipe; none may be left over."""
-    changes: Values = {
-        "training.batch_size": given.pop("batch_size"),
-        "training.accumulate": given.pop("accumulate"),
-        "training.steps": steps,
-        "training.horizon": given.pop("num_steps"),
-        "training.log_every": 1,
-        "optimiser.power": given.pop("power"),
-        "optimiser.rate": given.pop("lr"),
-        "optimiser.head_factor": float(given.pop("lr_head_factor")),
-        "optimiser.momentum": given.pop("momentum"),
-        "optimiser.nesterov": given.pop("nesterov"),
-        "optimiser.weight_decay": given.pop("weight_decay"),
-        "optimiser.updates": "repeated" if given.pop("repeated_updates") else "once",
-        "method.discriminator_rate": given.pop("lr_discriminator"),
-        "method.discriminator_betas": given.pop("betas"),
-        "method.segmentation": [given.pop("lambda_seg_aux"), given.pop("lambda_seg_main", 1.0)],
-        "method.adversarial": [given.pop("lambda_adv_aux"), given.pop("lambda_adv_main")],
-        "method.objective": given.pop("gan"),
-    }
-    if given:
-        raise ValueError(f"settings that are not understood: {', '.join(given)}")
-    return changes
+def _changes(given: Values, *, name: str, steps: int) -> Values:
+    """A case's settings as changes of the recipe, which decides what the case leaves out.
+
+    None may be left over but one that repeats the case's name.
+    """
+    left = {key: _whole(value) for key, value in given.items()}
+    changes = {field: left.pop(key) for key, field in FIELDS.items() if key in left}
+    if "repeated_updates" in left:
+        changes["optimiser.updates"] = "repeated" if left.pop("repeated_updates") else "once"
+    recipe = settings({}).method
+    for kind, short in (("segmentation", "seg"), ("adversarial", "adv")):
+        changes[f"method.{kind}"] = [
+            left.pop(f"lambda_{short}_{level}", weight)
+            for level, weight in zip(("aux", "main"), getattr(recipe, kind), strict=True)
+        ]
+    if odd := [key for key, value in left.items() if value != name]:
+        raise ValueError(f"settings that are not understood: {', '.join(odd)}")
+    return changes | {"training.steps": steps, "training.log_every": 1}
+
+
+def _whole(value: Any) -> Any:
+    """A whole number as such, which fields of either kind take; all else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def run(
@@ -382,17 +415,17 @@ def _published_loss(name: str) -> str:
 
 
 def _tensor_errors(
-    found: dict[str, dict[str, Tensor]], expected: dict[str, dict[str, Values]]
-) -> tuple[float, float]:
-    """The largest relative errors of norms, and of sums relative to the norms."""
-    norms, sums = [0.0], [0.0]
+    found: dict[str, dict[str, Tensor]], expected: dict[str, dict[str, Values]], figure: str
+) -> list[float]:
+    """The errors of one figure, "l2" or "sum", of the tensors that have it, relative to norms."""
+    errors = []
     for part, tensors in expected.items():
         for name, figures in tensors.items():
-            value = found[part][name].double()
-            scale = figures["l2"] or 1.0
-            norms.append(abs(float(value.norm()) - figures["l2"]) / scale)
-            sums.append(abs(float(value.sum()) - figures["sum"]) / scale)
-    return max(norms), max(sums)
+            if figure in figures:
+                value = found[part][name].double()
+                reached = float(value.norm() if figure == "l2" else value.sum())
+                errors.append(abs(reached - figures[figure]) / (figures["l2"] or 1.0))
+    return errors
 
 
 # Metric

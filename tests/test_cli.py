@@ -2,6 +2,10 @@
 
 import errno
 import json
+import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,18 +13,31 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from affine import Affine
 from rasterio.crs import CRS
 from typer.testing import CliRunner
 
 from rsadapt import cli
+from rsadapt.data.street import write_streets
 from rsadapt.errors import DataError, InterruptedTrainingError
 from rsadapt.geo.grid import Grid
 from rsadapt.geo.writer import write_raster
 from rsadapt.verbs import demo, predict, train
 
 HEAVY = ("torch", "rasterio", "lightning_fabric", "albumentations", "matplotlib", "rich", "numpy")
-VERBS = ("demo", "init", "inspect", "train", "evaluate", "predict")
+VERBS = (
+    "demo",
+    "init",
+    "inspect",
+    "train",
+    "evaluate",
+    "predict",
+    "check",
+    "prepare",
+    "export-weights",
+    "benchmark",
+)
 QUICK = (
     "network.encoder=small",
     "training.steps=2",
@@ -65,10 +82,27 @@ def test_version():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["fly"], ["predict"], ["predict", "run", "--sceen", "a.tif"]]
+    ("arguments", "says"),
+    [
+        ("fly", "No such command 'fly'"),
+        ("predict", "Missing argument"),
+        ("predict run --sceen a.tif", "No such option"),
+        ("check --data .", "Missing argument 'NAME...'"),
+        ("check gta5", "Missing option '--data'"),
+        ("benchmark gta5-cityscapes --data .", "Missing option '--init'"),
+        ("benchmark x --data . --init random --seeds x", "'--seeds': .* 0,1,2, found 'x'"),
+        ("benchmark x --data . --init random --seeds 0,-1", "'--seeds': .* found '0,-1'"),
+        ("benchmark x --data . --init random --variant old", "'old' is not one of"),
+        ("export-weights run --out a.pth --names ours", "'ours' is not one of"),
+        ("evaluate run --classes demo", "'--classes': goes with a folder of maps"),
+        ("evaluate maps --labels . --recipe demo", "'--labels': scores a folder of maps, without"),
+        ("evaluate maps --labels . --set seed=1", "'--labels': scores a folder of maps, without"),
+    ],
 )
-def test_misuse_exits_with_2(arguments):
-    assert invoke(*arguments).exit_code == 2
+def test_misuse_exits_with_2_and_says_what_is_wrong(arguments, says):
+    result = invoke(*arguments.split())
+    assert result.exit_code == 2
+    assert re.search(says, result.stderr)
 
 
 def test_options_of_several_values_are_repeated():
@@ -85,6 +119,11 @@ def test_options_of_several_values_are_repeated():
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
         (OSError(errno.ENOSPC, "No space left", "a"), 1, "error: [Errno 28] No space left: 'a'\n"),
         (PermissionError("not yours"), 1, "error: not yours\n"),
+        (
+            NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"),
+            1,
+            "error: a/b: a folder of this path is a file; choose another path\n",
+        ),
     ],
 )
 def test_errors_are_one_line_and_an_exit_code(monkeypatch, error, code, line):
@@ -166,3 +205,295 @@ def test_all_verbs_from_files_to_scores(scenes):
     assert "maps/scene_classes.tif" in predicted.stdout
     assert "scene.tif: 64 of 64" in predicted.stderr
     assert "confusion" in succeed("evaluate", "maps", "--labels", "b/labels").stdout
+
+
+# Image folders
+
+RECIPE = "gta5-cityscapes"
+SMALL = {
+    "class_table": "streets",
+    "source.size": "{height: 32, width: 64}",
+    "target.size": "{height: 32, width: 64}",
+    "network.encoder": "small",
+    "network.layout": "torchvision",
+    "optimiser.updates": "once",
+    "method.discriminator_width": "4",
+    "training.steps": "1",
+    "training.horizon": "1",
+    "training.validate_every": "1",
+    "training.workers": "0",
+    "device": "{accelerator: cpu}",
+}
+SET = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
+FRAME = "data/Cityscapes/leftImg8bit/val/laternau/laternau_000000_000019_leftImg8bit.png"
+LABEL = FRAME.replace("leftImg8bit/", "gtFine/").replace("_leftImg8bit", "_gtFine_labelIds")
+
+
+class Payload:
+    """Makes the folder `pwned` where it is unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, ("pwned",)
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory):
+    """Small streets in `data`, a run in `run`, its weights in `own.safetensors`, odd files."""
+    folder = tmp_path_factory.mktemp("streets")
+    write_streets(
+        folder / "data",
+        seed=0,
+        source_frames=2,
+        target_frames=2,
+        validation_frames=1,
+        height=64,
+        width=128,
+    )
+    trained = invoke("train", RECIPE, "--data", folder / "data", "--out", folder / "run", *SET)
+    assert trained.exit_code == 0, trained.output
+    own = folder / "own.safetensors"
+    exported = invoke("export-weights", folder / "run", "--out", own, "--names", "own")
+    assert (exported.exit_code, exported.stdout) == (0, f"{own}\n")
+    torch.save({"layer.weight": torch.zeros(2), "payload": Payload()}, folder / "pickled.pth")
+    torch.save({"alien": torch.zeros(2)}, folder / "alien.pth")
+    (folder / "text.pth").write_text("hello")
+    (folder / "empty").mkdir()
+    return folder
+
+
+@pytest.fixture
+def scratch(streets, tmp_path, monkeypatch):
+    """A copy of that folder, entered."""
+    shutil.copytree(streets, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def succeed(text, *more):
+    result = invoke(*text.split(), *more)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_bare_weights_score_and_map_as_their_run(scratch):
+    assert "initial weights: random" in succeed("evaluate run --json run.json")
+    succeed(f"evaluate own.safetensors --recipe {RECIPE} --data data --json bare.json", *SET)
+    bare, run = (json.loads(Path(name).read_text())["target"] for name in ("bare.json", "run.json"))
+    assert bare["initial_weights"].startswith("own.safetensors (sha256")
+    assert (bare["counts"], run["initial_weights"]) == (run["counts"], "random")
+    frame = Path(FRAME).name
+    assert succeed(f"predict run --scene {FRAME} --out ours").splitlines() == [
+        f"ours/ids/{frame}",
+        f"ours/colours/{frame}",
+    ]
+    succeed(f"predict own.safetensors --recipe {RECIPE} --scene {FRAME} --out theirs", *SET)
+    for kind in ("ids", "colours"):
+        ours, theirs = (Path(out, kind, frame).read_bytes() for out in ("ours", "theirs"))
+        assert ours == theirs
+
+
+def test_training_starts_from_the_weights_named(scratch):
+    text = succeed(f"train {RECIPE} --data data --init own.safetensors --out next", *SET)
+    assert "own.safetensors (sha256" in text
+    assert (
+        "own.safetensors (sha256"
+        in json.loads(Path("next/run.json").read_text())["initial_weights"]
+    )
+
+
+def test_check_exits_with_1_until_all_is_there(scratch):
+    Path(FRAME).write_bytes(b"no image")
+    result = invoke("check", RECIPE, "--data", "data")
+    assert result.exit_code == 1
+    assert re.search(r"(?m)^all +2 +24,966 +0 +0 +0 +0", result.stdout)
+    assert re.search(rf"(?m)^damaged: .*{Path(FRAME).name}: expected an image", result.stdout)
+    assert result.stdout.count("is not complete; it takes") == 2
+    assert "check GTA5 all: 2 of 2" in result.stderr
+    fast = invoke("check", "gta5", "--data", "data", "--fast")
+    assert (fast.exit_code, fast.stderr) == (1, "")
+    assert "none was decoded" in fast.stdout
+
+
+def test_check_of_a_complete_data_set_exits_with_0(scratch):
+    """By the official counts; files need no content to be counted and paired."""
+    rome = scratch / "data" / "NTHU_Datasets" / "Rome"
+    names = {"Images/Train": "{}.jpg", "Images/Test": "{}.jpg", "Labels/Test": "{}_eval.png"}
+    for (folder, name), count in zip(names.items(), (3200, 100, 100), strict=True):
+        (rome / folder).mkdir(parents=True)
+        for number in range(count):
+            (rome / folder / name.format(number)).touch()
+    assert "not complete" not in succeed("check rome --data data --fast")
+    (rome / "Labels/Test/7_eval.png").unlink()
+    found = invoke("check", "rome", "--data", "data", "--fast")
+    assert found.exit_code == 1
+    assert "test: images without label: 7\n" in found.stdout
+
+
+def test_prepared_frames_are_trained_with_as_the_command_says(scratch):
+    *folders, advice = succeed(f"prepare {RECIPE} --data data --out frames", *SET).splitlines()
+    assert [Path(folder).name for folder in folders] == [
+        "gta5-all-64x32",
+        "cityscapes-train-64x32",
+    ]
+    option, change = advice.split()[-2:]
+    succeed(f"train {RECIPE} --data data --out prepared", *SET, option, change)
+    ours, theirs = (
+        torch.load(f"{run}/checkpoint.pt", weights_only=True)["network"]
+        for run in ("run", "prepared")
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_benchmark_prints_the_table_and_its_files(scratch):
+    arguments = f"benchmark {RECIPE} --data data --init random --seeds 0,1 --out bench --rows"
+    text = succeed(arguments, "source-only, multi", *SET)
+    assert "# GTA5 -> Cityscapes, as published" in text
+    assert re.search(r"\| multi \| .* ± .* \| 2 \| .* \| 42\.4 \| Tsai et al\. 2018", text)
+    files = text.splitlines()[-3:]
+    assert files == ["bench/table.md", "bench/table.json", "bench/table.png"]
+    assert Path(files[0]).read_text() in text
+    assert succeed(arguments, "source-only, multi", *SET) == text  # nothing is trained again
+    other = invoke(*arguments.split(), "multi", "--variant", "paper", *SET)
+    assert other.exit_code == 1
+    assert "holds a run of another configuration" in other.stderr
+
+
+def test_seeds_that_disagree_on_a_fact_both_have_their_say(scratch):
+    arguments = f"benchmark {RECIPE} --data data --init random --seeds 0,1 --out bench --rows"
+    assert "- platform: seed 0" not in succeed(arguments, "source-only", *SET)
+    record = Path("bench/runs/seed-1/source-only/run.json")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"platform": "a toaster"}))
+    text = succeed(arguments, "source-only", *SET)
+    assert re.search(r"(?m)^- platform: seed 0 .*, seed 1 a toaster$", text)
+
+
+@pytest.fixture(scope="module")
+def damage(streets):
+    """Spoils one file of the folder entered, by what is wrong with it."""
+    whole = (streets / FRAME).read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 255
+    source = Path("data/GTA5/images/00001.png")
+    return {
+        "": lambda: None,
+        "half a frame": lambda: Path(FRAME).write_bytes(whole[: len(whole) // 2]),
+        "a flipped bit": lambda: source.write_bytes(flipped),
+        "a folder for a frame": lambda: (Path(FRAME).unlink(), Path(FRAME).mkdir()),
+        "no label": lambda: Path("data/GTA5/labels/00002.png").unlink(),
+        "no validation labels": lambda: shutil.rmtree("data/Cityscapes/gtFine/val"),
+        "colours for labels": lambda: shutil.copy(FRAME, LABEL),
+    }
+
+
+TRAIN = f"train {RECIPE} --data data --out new"
+SCORE = f"evaluate {{}} --recipe {RECIPE} --data data"
+BENCH = f"benchmark {RECIPE} --data data --out new --init"
+MISTAKES = [
+    ("", "train gta5-citiscapes --out new", "no recipe is called 'gta5-citiscapes'; there are"),
+    ("", f"train {RECIPE} --data nowhere --out new", "nowhere/GTA5: .*01_images.zip"),
+    ("", f"{TRAIN} --init gone.pth", "gone.pth: no checkpoint here; name a run folder or a weight"),
+    ("", f"{TRAIN} --init empty", "empty/checkpoint.pt: no checkpoint here"),
+    ("", f"{TRAIN} --init text.pth", "text.pth: damaged or no checkpoint"),
+    ("", f"{TRAIN} --init alien.pth", "alien.pth: expected tensors by names of a known kind"),
+    ("", f"{TRAIN} --init pickled.pth", "pickled.pth: not loaded, .* could run code"),
+    ("", f"{TRAIN} --set prepared=nowhere", "nowhere/.*: .*prepare the frames first"),
+    ("", f"{TRAIN} --set target.split=trian", "Cityscapes has the splits train, val, .*'trian'"),
+    ("", f"train {RECIPE} --data data --out own.safetensors/a", "a folder of this path is a file"),
+    ("a flipped bit", TRAIN, r"00001.png: expected a sound PNG, found a wrong checksum"),
+    ("no label", TRAIN, r"GTA5 'all' has no labels .* for 1 of 2 images: 00002"),
+    ("no validation labels", TRAIN, "gtFine/val.*found none"),
+    ("colours for labels", TRAIN, "_gtFine_labelIds.png: expected labels of one band"),
+    ("", SCORE.format("gone.pth"), "gone.pth: no checkpoint here"),
+    ("", SCORE.format("pickled.pth"), "pickled.pth: not loaded, .* could run code"),
+    ("", SCORE.format("alien.pth"), "alien.pth: expected tensors by names of a known kind"),
+    ("", "evaluate own.safetensors", r"own.safetensors: bare weights; .*\(--recipe\)"),
+    ("", "evaluate run --data nowhere", "nowhere/.*: expected .* it takes"),
+    ("", "evaluate run --set seed=1", "the settings of a run stay"),
+    ("", "evaluate run --json empty", "empty: exists already; choose another name"),
+    (
+        "half a frame",
+        "evaluate run --data data",
+        "laternau_000000.*: expected a whole PNG, .* cut short",
+    ),
+    ("", "predict run --scene gone.png --out new", "gone.png: expected an image, found no file"),
+    ("", f"predict run --scene {FRAME} gone.png --out new", "gone.png: expected an image"),
+    ("", "predict run --scene empty --out new", "empty: expected an image, found a folder"),
+    ("", f"predict run --scene {FRAME} {FRAME} --out new", "2 scenes are called 'laternau_"),
+    ("", f"predict run --scene {LABEL} --out new", "expected a colour image of 3 bands"),
+    ("", f"predict run --scene {FRAME} --out text.pth", "text.pth/.*a folder of this path is a fi"),
+    ("half a frame", f"predict run --scene {FRAME} --out new", "expected a whole PNG"),
+    ("a folder for a frame", f"predict run --scene {FRAME} --out new", "found a folder"),
+    ("", "check gta6 --data data", "no data set is called 'gta6' .*gta5.* no recipe is called"),
+    ("", "check empty --data data", "empty: not a readable text file"),
+    ("", "check demo --data data", "look at them with: rsadapt inspect"),
+    ("", f"prepare {RECIPE} --data data --out text.pth", "text.pth: is a file; name a folder"),
+    ("", f"prepare {RECIPE} --data nowhere --out new", "nowhere/GTA5: .*01_images.zip"),
+    ("", "prepare demo --out new", "only the frames of image folders can be prepared"),
+    ("", "export-weights nowhere --out new.pth", "nowhere: no checkpoint here"),
+    ("", "export-weights run --out new.pth", "no published names of a SmallEncoder's"),
+    ("", "export-weights run --out new.txt --names own", "ends in .pth, .pt or .safetensors"),
+    ("", "export-weights run --out text.pth --names own", "text.pth: exists already"),
+    ("", "export-weights run --out gone/new.pth --names own", "gone: no such folder; make it"),
+    ("", "export-weights pickled.pth --out new.pth", "could run code"),
+    ("", "benchmark gta6 --data data --init random --out new", "no benchmark is called 'gta6'"),
+    ("", f"benchmark {RECIPE} --data nowhere --init random --out new", "nowhere/GTA5: "),
+    ("", f"{BENCH} random --rows mutli", "no row is called 'mutli'; there are source-only"),
+    ("", f"{BENCH} random --rows multi,", "no row is called ''"),
+    ("", f"{BENCH} random --rows multi,single,multi", "row multi is asked for more than once"),
+    ("", f"{BENCH} random --seeds 1,0,1", "seed 1 is asked for more than once"),
+    ("", f"{BENCH} random --set seed=3", "'seed' of a benchmark is given by --seeds"),
+    ("", f"{BENCH} random --set root=elsewhere", "'root' of a benchmark is given by --data"),
+    ("", f"{BENCH} random --set init_from=run", "'init_from' of a benchmark is given by --init"),
+    ("", f"{BENCH} random --set method=3", "'method': input should be a valid dictionary"),
+    ("", f"{BENCH} random --set 'method={{name: source_only}}'", "choose methods by --rows"),
+    ("", f"{BENCH} gone.pth --rows multi", "gone.pth: no weight file here; .* --init"),
+    ("", f"{BENCH} own.safetensors --rows vgg", "name its initial weights with --vgg-init"),
+    ("", f"{BENCH} pickled.pth --rows multi", "could run code"),
+    ("no validation labels", f"{BENCH} random", "gtFine/val.*found none"),
+]
+
+
+def contents(folder):
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(("wrong", "command", "says"), MISTAKES)
+def test_mistakes_with_folders_are_one_line_and_leave_nothing(
+    scratch, damage, wrong, command, says
+):
+    damage[wrong]()
+    before = contents(scratch)
+    verb, *arguments = shlex.split(command)
+    settings = SET if RECIPE in arguments and verb != "check" else []
+    result = invoke(verb, *settings, *arguments)
+    *progress, line = result.stderr.splitlines()
+    assert result.exit_code == 1, result.output
+    assert line.startswith("error: ")
+    assert re.search(says, line), line
+    assert all(re.match(r"(check|score) .*: \d+ of \d+", said) for said in progress)
+    assert contents(scratch) == before  # and so no payload was run
+
+
+def test_training_and_mapping_frames_take_no_raster_libraries(scratch):
+    """Nor albumentations: a machine that only trains on image folders needs none of them."""
+    done = python(f"""
+import sys
+for name in ("rasterio", "geopandas", "shapely", "albumentations"):
+    sys.modules[name] = None
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from rsadapt.verbs.evaluate import evaluate
+from rsadapt.verbs.predict import predict
+from rsadapt.verbs.train import train
+settings = {SET[1::2]!r}
+train(Path("{RECIPE}"), out=Path("light"), data=Path("data"), assignments=settings)
+evaluate(Path("light"))
+predict(Path("light"), [Path("{FRAME}")], Path("light-maps"))
+""")
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (
+        torch.load(f"{run}/checkpoint.pt", weights_only=True)["network"] for run in ("run", "light")
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert Path("light-maps", "ids", Path(FRAME).name).is_file()

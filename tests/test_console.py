@@ -2,11 +2,13 @@
 
 import io
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rsadapt import console
+from rsadapt.data.folder_check import DatasetReport, SplitReport
 from rsadapt.infer.metrics import ConfusionMatrix
 
 
@@ -81,6 +83,77 @@ def test_evaluation_shows_every_figure_and_what_was_left_out(report, capsys):
     assert "1 labelled pixels have no class" in words
     assert cells(confusion, "water [deep]") == ["66.7", "33.3", "0.0"]
     assert cells(confusion, "rock") == ["-", "-", "-"]
+
+
+def test_initial_weights_are_said_where_they_are_known(report, capsys):
+    words = "init.pth (sha256 0123456789ab): own names"
+    tables = console.report_tables(report | {"initial_weights": words}, "target")
+    console.show(tables)
+    assert f"initial weights: {words}" in " ".join(capsys.readouterr().out.split())
+    console.show(console.report_tables(report, "target"))
+    assert "initial weights" not in capsys.readouterr().out
+
+
+def split(name="train", **changes):
+    sound = {
+        "found": 2975,
+        "official": 2975,
+        "without_label": (),
+        "without_image": (),
+        "damaged": {},
+        "sizes": {(1024, 2048): 2975},
+        "unlike": 0,
+    }
+    return SplitReport(name, **sound | changes)
+
+
+def dataset(*splits, decoded=True):
+    return DatasetReport("Streets", Path("data/[streets]"), splits, decoded, "streets.zip")
+
+
+def test_check_shows_counts_beside_the_official_ones(capsys):
+    odd = {"sizes": {(4, 6): 5, (4, 7): 2, (3, 6): 1}, "damaged": {Path("a.png"): "a.png: cut"}}
+    report = dataset(
+        split(),
+        split("val", found=8, official=None, without_label=("a", "b"), without_image=("c",), **odd),
+    )
+    console.show([console.check_table(report)])
+    text = capsys.readouterr().out
+    assert "Streets in data/[streets]" in text
+    assert cells(text, "train") == ["2,975", "2,975", "0", "0", "0", "0"]
+    assert cells(text, "val") == ["8", "?", "2", "1", "1", "3"]
+    assert "none was decoded" not in text
+
+
+def test_check_says_where_nothing_was_decoded(capsys):
+    console.show([console.check_table(dataset(split(sizes={}), decoded=False))])
+    assert "none was decoded" in capsys.readouterr().out
+
+
+def test_sound_data_set_gives_no_findings():
+    assert console.check_findings(dataset(split(), split("val"))) == []
+
+
+def test_findings_name_the_first_files_the_reason_and_the_download():
+    images = tuple("abcdefg")
+    damaged = {Path(f"{n}.png"): f"{n}.png: cut short" for n in range(23)}
+    report = dataset(split(), split("val", without_label=images, without_image=("z",)))
+    assert console.check_findings(report) == [
+        "val: images without label: a, b, c, d, e and 2 more",
+        "val: labels without image: z",
+        "Streets is not complete; it takes streets.zip",
+    ]
+    findings = console.check_findings(dataset(split(damaged=damaged)))
+    assert findings[0] == "damaged: 0.png: cut short"
+    assert findings[20:] == [
+        "train: and 3 more damaged files",
+        "Streets is not complete; it takes streets.zip",
+    ]
+
+
+def test_too_few_frames_are_a_finding_by_themselves():
+    (line,) = console.check_findings(dataset(split(found=2974)))
+    assert line == "Streets is not complete; it takes streets.zip"
 
 
 def test_comparison_shows_mean_and_deviation(capsys):

@@ -1,11 +1,12 @@
 """A run's folder and record."""
 
+import hashlib
 import json
 
 import pytest
 
 from rsadapt.errors import MissingFileError, OutputExistsError
-from rsadapt.run import RECORDED, RunFolder, environment
+from rsadapt.run import RECORDED, RunFolder, digest, environment
 
 
 @pytest.fixture
@@ -66,6 +67,18 @@ def test_validation_is_the_last_one_of_its_step(run):
         run.append(event)
     assert run.validation(2) == "second"
     assert run.validation(3) is None
+    assert run.validations() == {2: "second", 4: "later"}
+
+
+def test_digest_tells_files_apart_and_not_their_names(tmp_path):
+    contents = {"a": b"", "b": b"weights", "c": b"weights"}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        expected = hashlib.sha256(content).hexdigest()
+        assert expected.startswith(digest(tmp_path / name))
+    digests = {name: digest(tmp_path / name) for name in contents}
+    assert digests["b"] == digests["c"] != digests["a"]
+    assert {len(found) for found in digests.values()} == {12}
 
 
 def test_rewinding_forgets_what_came_after(run):

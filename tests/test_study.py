@@ -11,7 +11,8 @@ import yaml
 from rsadapt import config, study
 from rsadapt.adapt import checkpoint
 from rsadapt.errors import ConfigError, InterruptedTrainingError, OutputExistsError
-from rsadapt.study import Result, Row, run_study, standard_rows, summary
+from rsadapt.run import RunFolder
+from rsadapt.study import Result, Row, best_snapshots, run_study, standard_rows, summary
 
 SOURCE_ONLY = Row("plain", {"method": {"name": "source_only"}, "training.steps": 1})
 ADAPTED = Row("adapted", {"training.steps": 2, "network.batch_norm": "both"}, after="plain")
@@ -176,3 +177,59 @@ def test_summary_is_worked_out_by_hand():
 
 def test_summary_of_the_source():
     assert summary([result("a", 0, 0.1, (0.2, None), 5.0)], "source")["a"]["miou"] == 0.9
+
+
+# Best snapshots
+
+
+def snapshots(folder, row, seed, mious, final=0.0):
+    """A run whose target was validated at steps 1, 2, ... and reached these mIoU."""
+    path = folder / f"seed-{seed}" / row
+    run = RunFolder(path)
+    run.create("", {})
+    for step, miou in enumerate(mious, start=1):
+        report = {"totals": {"miou": miou}, "classes": {"water": {"iou": miou and miou / 2}}}
+        other = {"totals": {"miou": 1 - (miou or 0.0)}, "classes": {"water": {"iou": None}}}
+        run.append({"step": step, "validation": {"target": report, "source": other}})
+    return Result(row, seed, path, {"target": {"totals": {"miou": final}}}, 1.0)
+
+
+def test_best_snapshots_are_worked_out_by_hand(tmp_path):
+    found = best_snapshots(
+        [
+            snapshots(tmp_path, "b", 0, [0.1, 0.4, 0.2]),
+            snapshots(tmp_path, "a", 0, [None, 0.3]),
+            snapshots(tmp_path, "b", 7, [0.8, 0.6, 0.7]),
+        ]
+    )
+    assert list(found) == ["b", "a"]
+    assert found["b"] == {
+        "miou": pytest.approx(0.6),
+        "std": pytest.approx(math.sqrt(0.08)),  # (0.2^2 + 0.2^2) / (2 - 1)
+        "seeds": {0: 0.4, 7: 0.8},
+        "classes": {"water": pytest.approx(0.3)},
+        "steps": {0: 2, 7: 1},
+    }
+    assert (found["a"]["std"], found["a"]["steps"]) == (None, {0: 2})
+
+
+def test_best_snapshot_is_chosen_by_the_domain_it_is_scored_on(tmp_path):
+    results = [snapshots(tmp_path, "b", 0, [0.1, 0.4, 0.2])]
+    found = best_snapshots(results, "source")["b"]
+    assert found["steps"] == {0: 1}
+    assert found["miou"] == pytest.approx(0.9)
+    assert found["classes"] == {"water": None}
+
+
+def test_best_snapshot_is_the_first_of_equals(tmp_path):
+    assert snapshots(tmp_path, "b", 0, [0.2, 0.5, 0.5]).best()[0] == 2
+
+
+def test_best_snapshot_is_no_worse_than_the_final_iteration(base, tmp_path):
+    row = Row("plain", SOURCE_ONLY.changes | {"training.steps": 3, "training.validate_every": 1})
+    results = run_study([row], [0], base, tmp_path)
+    (best,), (final,) = best_snapshots(results).values(), summary(results).values()
+    assert best["miou"] >= final["miou"]
+    step = best["steps"][0]
+    logged = RunFolder(results[0].run).validation(step)["target"]["totals"]["miou"]
+    assert best["seeds"] == {0: logged}

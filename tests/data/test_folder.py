@@ -1,63 +1,41 @@
-import pickle
-from dataclasses import replace
+"""Folder data sets: files found, paired by name, and missed by name."""
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 
 from rsadapt.classes import IGNORE_INDEX, ClassScheme
-from rsadapt.data.augment import Augmenter
 from rsadapt.data.driving import DRIVING_TABLES
-from rsadapt.data.folder import Files, FolderDataset, Split, dataset_scheme
-from rsadapt.data.frames import FrameEvaluation, Frames, FrameSamples
-from rsadapt.data.images import write_png
-from rsadapt.data.stream import stream
+from rsadapt.data.folder import Files, FolderDataset, Split, dataset_scheme, listed
 from rsadapt.errors import ConfigError, DataError, MissingFileError
-from rsadapt.geo.normalise import Normaliser
-from rsadapt.geo.statistics import band_statistics
 
 TWO = FolderDataset(
     title="Two",
     folder="two",
     layout={
         "train": Split(Files("images/train", (".png",)), Files("ids/train", ("_ids.png",)), 5),
-        "test": Split(Files("images/test", (".png",)), None, None),
+        "test": Split(Files("images/test", (".png", ".jpg")), None, None),
     },
     ids={"road": (3, 4), "sky": (1,), "wall": (9,)},
     download="two.zip from nowhere",
 )
 SCHEME = ClassScheme(("sky", "road"), ((23,), (7,)), ((0, 0, 9), (9, 0, 9)), (255,))
 TRAIN = {1: 0, 3: 1, 4: 1}
-SIZE = (12, 20)
-MEAN = (104.0, 116.5, 122.25)
+
+
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
 
 
 @pytest.fixture
 def root(tmp_path):
-    random = np.random.default_rng(0)
+    """Empty files: a data set only says where they are."""
     for number in range(5):
         name = f"town{number % 2}/{number}"
-        write_png(
-            tmp_path / f"images/train/{name}.png",
-            random.integers(0, 256, (24, 33, 3)).astype(np.uint8),
-        )
-        write_png(
-            tmp_path / f"ids/train/{name}_ids.png",
-            random.integers(0, 6, (25, 31)).astype(np.uint8),
-        )
-        write_png(tmp_path / f"images/test/{number}.png", np.zeros((24, 33, 3), np.uint8))
+        touch(tmp_path / f"images/train/{name}.png")
+        touch(tmp_path / f"ids/train/{name}_ids.png")
+        touch(tmp_path / f"images/test/{number}.png")
     return tmp_path
-
-
-@pytest.fixture
-def frames(root):
-    return Frames("source", tuple(TWO.frames(root, "train")), TWO, SIZE, (3, 2, 1))
-
-
-def samples(frames, *, seed=0, scheme=SCHEME, normalise=None, **options):
-    normalise = normalise or Normaliser(MEAN, (1.0,) * len(frames.bands))
-    return FrameSamples(frames, seed=seed, normalise=normalise, scheme=scheme, **options)
 
 
 def test_frames_are_paired_and_sorted_by_name(root):
@@ -105,123 +83,28 @@ def test_dataset_scheme_has_own_ids_for_the_same_classes():
     assert scheme.encode(raw).tolist() == expected
 
 
-def test_class_that_a_data_set_lacks_is_refused(frames):
-    with pytest.raises(ConfigError, match=r"Two has no class sidewalk, building"):
-        samples(frames, scheme=DRIVING_TABLES["cityscapes-19"])
+def test_class_that_a_data_set_lacks_is_refused():
+    with pytest.raises(ConfigError, match=r"Two has no class sidewalk, building.*it has road, sky"):
+        dataset_scheme(DRIVING_TABLES["cityscapes-19"], TWO)
 
 
-def test_sample_is_what_published_code_makes_of_the_files(frames):
-    sample = samples(frames, seed=None)[2]
-    size = SIZE[::-1]
-    image = Image.open(frames.frames[2].image).resize(size, Image.Resampling.BICUBIC)
-    pixels = (np.asarray(image, np.float32)[..., ::-1] - np.float32(MEAN)).transpose(2, 0, 1)
-    raw = np.asarray(Image.open(frames.frames[2].label).resize(size, Image.Resampling.NEAREST))
-    label = np.full(SIZE, IGNORE_INDEX)
-    for value, train_id in TRAIN.items():
-        label[raw == value] = train_id
-    assert (sample.image.dtype, sample.label.dtype) == (torch.float32, torch.int64)
-    assert np.array_equal(sample.image.numpy(), pixels)
-    assert np.array_equal(sample.label.numpy(), label)
-    assert sample.valid.shape == SIZE
-    assert sample.valid.all()
-    assert sample.name == "2"
+def test_file_of_two_endings_counts_once_and_the_first_by_name(root):
+    touch(root / "images/test/0.jpg")
+    touch(root / "images/test/notes.txt")
+    frames = TWO.frames(root, "test")
+    assert [frame.image.name for frame in frames] == [
+        "0.jpg",
+        "1.png",
+        "2.png",
+        "3.png",
+        "4.png",
+    ]
 
 
-def test_without_a_seed_frames_come_in_order_over_and_over(frames):
-    source = samples(frames, seed=None)
-    assert "".join(source[number].name for number in range(12)) == "012340123401"
+def test_official_counts_are_those_of_the_layout():
+    assert TWO.splits == {"train": 5, "test": None}
 
 
-def test_each_pass_holds_every_frame_once_in_another_order(frames):
-    source = samples(frames, seed=3)
-    names = [source[number].name for number in range(50)]
-    passes = [tuple(names[start : start + 5]) for start in range(0, 50, 5)]
-    assert all(sorted(names) == list("01234") for names in passes)
-    assert len(set(passes)) > 5
-
-
-def test_sample_depends_on_seed_and_number_alone(frames):
-    augment = Augmenter(["dihedral"])
-    first, second = (samples(frames, seed=1, augment=augment) for _ in range(2))
-    later = {number: second[number] for number in (7, 0, 3)}
-    for number, sample in later.items():
-        assert torch.equal(first[number].image, sample.image)
-        assert torch.equal(first[number].label, sample.label)
-    other = samples(frames, seed=2)
-    assert [first[n].name for n in range(20)] != [other[n].name for n in range(20)]
-
-
-def test_without_a_class_table_labels_are_never_opened(frames):
-    for frame in frames.frames:
-        frame.label.unlink()
-    assert samples(frames, scheme=None)[0].label is None
-
-
-def test_frames_survive_workers(frames):
-    source = pickle.loads(pickle.dumps(samples(frames)))
-    batch = next(stream(source, batch_size=2, workers=1))
-    assert torch.equal(batch.image[1], samples(frames)[1].image)
-
-
-def test_evaluation_keeps_labels_at_their_own_size(frames):
-    evaluation = FrameEvaluation(frames, normalise=Normaliser(MEAN, (1.0, 1.0, 1.0)), scheme=SCHEME)
-    sample = list(evaluation)[4]
-    raw = np.asarray(Image.open(frames.frames[4].label))
-    assert (len(evaluation), sample.name) == (5, "4")
-    assert sample.image.shape[1:] == sample.valid.shape == SIZE
-    assert np.array_equal(sample.label.numpy(), dataset_scheme(SCHEME, TWO).encode(raw))
-
-
-def test_labels_of_a_split_without_any_are_refused(root):
-    frames = Frames("target", tuple(TWO.frames(root, "test")), TWO, SIZE)
-    assert not frames.labelled
-    with pytest.raises(DataError, match=r"target: these frames of Two have no labels"):
-        samples(frames)
-
-
-def test_ids_beyond_8_bits_are_named(frames):
-    label = frames.frames[0].label
-    Image.fromarray(np.full((4, 5), 300, np.uint16)).save(label)
-    with pytest.raises(DataError, match=rf"{label.name}: label ids outside .*300 \(20 pixels\)"):
-        FrameEvaluation(frames, normalise=Normaliser(MEAN, (1.0,) * 3), scheme=SCHEME)[0]
-
-
-def test_statistics_are_those_of_the_resized_images(frames):
-    plain = samples(frames, seed=None, scheme=None, normalise=Normaliser((0.0,) * 3, (1.0,) * 3))
-    blocks = [(plain[n].image.numpy(), plain[n].valid.numpy()) for n in range(5)]
-    assert frames.statistics() == band_statistics(blocks)
-
-
-def test_statistics_spread_over_many_frames(frames):
-    calls = []
-    many = replace(frames, frames=frames.frames * 100)
-    many.statistics(lambda *call: calls.append(call))
-    assert calls[-1] == ("read source", 200, 200)
-
-
-def test_check_accepts_what_is_sound(frames):
-    frames.check(SCHEME)
-    frames.check(None)
-
-
-def test_check_refuses_labels_without_any_class(frames):
-    for frame in frames.frames:
-        write_png(frame.label, np.full((25, 31), 77, np.uint8))
-    with pytest.raises(DataError, match=r"source: expected pixels of the class table.*is it Two"):
-        frames.check(SCHEME)
-    frames.check(None)
-
-
-def test_check_refuses_colours_for_labels(frames):
-    write_png(frames.frames[0].label, np.zeros((25, 31, 3), np.uint8))
-    with pytest.raises(DataError, match=r"0_ids.png: expected labels of one band"):
-        frames.check(SCHEME)
-
-
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [({"frames": ()}, "at least one frame"), ({"bands": (0, 1)}, "among 1, 2, 3")],
-)
-def test_frames_that_cannot_be_meant_are_refused(frames, change, complaint):
-    with pytest.raises((ConfigError, DataError), match=complaint):
-        replace(frames, **change)
+def test_long_lists_are_cut():
+    assert listed(["a", "b"]) == "a, b"
+    assert listed(list("abcdefg")) == "a, b, c, d, e, ..."
