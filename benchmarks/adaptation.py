@@ -133,7 +133,8 @@ def _record(
             raise SystemExit(f"{result.run}: made by other code or packages; train all runs anew")
     return {
         "command": f"python benchmarks/adaptation.py {options.pair} --out runs/{options.pair} "
-        f"--seeds {' '.join(map(str, options.seeds))}",
+        f"--seeds {' '.join(map(str, options.seeds))}"
+        + (f" --rows {' '.join(options.rows)}" if options.rows else ""),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         "facts": facts,
         "initial_weights": "random; all rows go on from a supervised first part of their labels",
