@@ -169,6 +169,7 @@ def load_bare(
         MissingFileError: where there is no such file.
         CheckpointError: for a file that is damaged or does not fit, heads included.
     """
+    path = checkpoint_file(path)
     tensors = weights.read_weights(path)
     bands, normalise = _given(settings) or _read(settings, progress)
     parts = _parts(settings, bands)

@@ -42,7 +42,6 @@ PARTS = {
     "data": ("sample classes geo errors progress", "torch"),
     "data.augment": ("sample classes geo errors progress", "torch albumentations"),
     "data.images": ("sample classes geo errors progress", "PIL"),
-    "data.street": ("sample classes geo errors progress", "PIL"),
     "adapt": ("sample errors", "torch lightning_fabric"),
     "infer": ("sample classes geo errors progress", "torch"),
     "report": ("classes infer.metrics errors", "matplotlib"),
@@ -56,7 +55,7 @@ PARTS = {
     "study": (f"{BELOW_BUILD} build model training", "torch"),
     "verbs": (f"{BELOW_BUILD} weights build model training study", "torch"),
     "verbs.benchmark": (
-        f"{BELOW_BUILD} build training study benchmark_rows published tables",
+        f"{BELOW_BUILD} build model training study benchmark_rows published tables",
         "",
     ),
     "console": ("errors progress", "rich"),

@@ -55,7 +55,7 @@ def load(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: not loaded, since it holds more than tensors and plain values and could run "
-            f"code ({_first_line(error)})"
+            f"code ({_reason(error)}); save its tensors alone, or get it from another source"
         ) from error
     except DAMAGE as error:
         raise CheckpointError(
@@ -80,5 +80,13 @@ def _check_sums(path: Path) -> None:
         raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
 
 
+def _reason(error: Exception) -> str:
+    """What the file asks for; torch's first line advises to run the code."""
+    told = (line for line in str(error).splitlines() if line.startswith(("Trying to", "Unsupp")))
+    return next(told, "not in PyTorch's format")
+
+
 def _first_line(error: Exception) -> str:
+    if isinstance(error, KeyError):  # whose text is the key alone
+        return f"KeyError {error}"
     return next(iter(str(error).splitlines()), type(error).__name__)

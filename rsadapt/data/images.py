@@ -217,7 +217,7 @@ def _by_pillow(content: bytes, path: Path) -> NDArray[Any]:
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's words for damaged files
         raise DataError(
             f"{path}: expected an image, found {len(content)} bytes that Pillow cannot decode "
-            f"({error}); {AGAIN}"
+            f"({type(error).__name__}); {AGAIN}"
         ) from error
     return pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
 

@@ -17,6 +17,7 @@ from rsadapt.benchmark_rows import (
     initial_weights,
 )
 from rsadapt.errors import ConfigError, DataError, MissingFileError
+from rsadapt.model import warm_start
 from rsadapt.progress import Progress
 from rsadapt.published import PUBLISHED
 from rsadapt.run import RunFolder
@@ -143,7 +144,8 @@ def _with_weights(row: Row, init: str, vgg_init: str | None) -> Row:
 
 
 def _check_data(rows: Sequence[Row], values: Values) -> None:
-    """Find every row's images, validation labels and weights before any is trained."""
+    """Find every row's images, validation labels and fitting weights before any is trained."""
+    tried: set[tuple[str, str]] = set()
     for row in rows:
         settings = config.parse(config.change(values, row.changes), where=f"row '{row.name}'")
         if "target" not in build.places(settings).scored():
@@ -155,6 +157,11 @@ def _check_data(rows: Sequence[Row], values: Values) -> None:
                 f"{settings.init_from}: no weight file here; name the initial weights by --init: "
                 f"a file, imagenet or random"
             )
+        key = (str(settings.init_from), settings.network.model_dump_json())
+        if settings.init_from is not None and key not in tried:
+            tried.add(key)
+            bands = build.places(settings).source.training.bands
+            warm_start(build.learner(settings, len(bands)).parts, settings, bands)
 
 
 def _write(

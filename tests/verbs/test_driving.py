@@ -266,7 +266,8 @@ def bench(data, tmp_path_factory):
 
     def run_it(**changes):
         options = {"out": out, "init": "random", "rows": rows, "seeds": [0, 1]} | changes
-        return benchmark("gta5-cityscapes", data, assignments=SMALL, **options)
+        assignments = options.pop("changes", SMALL)
+        return benchmark("gta5-cityscapes", data, assignments=assignments, **options)
 
     return run_it, out, run_it()
 
@@ -341,3 +342,12 @@ def test_benchmark_without_data_says_what_to_download(tmp_path):
         benchmark("gta5-cityscapes", tmp_path, out=tmp_path / "out", init="random")
     with pytest.raises(ConfigError, match="there are gta5-cityscapes, synthia-cityscapes"):
         benchmark("gta6", tmp_path, out=tmp_path / "out", init="random")
+
+
+def test_weights_that_do_not_fit_are_found_before_anything_is_trained(bench, run, tmp_path):
+    run_it, _, _ = bench
+    small = export_weights(run, tmp_path / "small.pth", names="own")
+    other = [*SMALL, "network.encoder=resnet18"]
+    with pytest.raises(CheckpointError, match=r"small\.pth"):
+        run_it(out=tmp_path / "new", init=str(small), changes=other)
+    assert not (tmp_path / "new").exists()
