@@ -145,7 +145,11 @@ def _record(
         "batch_norm": {
             r.row: record["batch_norm"] for r, record in zip(results, records, strict=True)
         },
-        "final_iteration": {domain: summary(results, domain) for domain in ("target", "source")},
+        "final_iteration": {
+            domain: summary(results, domain)
+            for domain in ("target", "source")
+            if domain in results[0].validation  # streets score the target alone
+        },
     }
 
 
