@@ -1,13 +1,14 @@
 """How long a training step of a published recipe takes, and how much memory, at its full size.
 
     python benchmarks/step.py gta5-cityscapes --steps 2
+    python benchmarks/step.py gta5-cityscapes --row vgg --steps 2
     python benchmarks/step.py gta5-cityscapes --steps 300 --precision bf16-mixed
 
 Images and labels are random, of the recipe's sizes and batch size: the step is that of `rsadapt
 train`, reading left out (`benchmarks/loading.py` measures that). Runs on a GPU where there is one.
 Prints and writes, to results/step.json, the median time of a step after the first, the peak memory,
-and the hours that the recipe's steps would take at that pace. A line for each recipe, device and
-precision; one that is measured again is replaced.
+and the hours that the recipe's steps would take at that pace. A line for each recipe, row, device,
+precision and batch size; one that is measured again is replaced.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from timing import machine
 
 from rsadapt import build, config
 from rsadapt.adapt.trainer import train
+from rsadapt.benchmark_rows import adaptation_rows
 from rsadapt.sample import Batch
 
 RESULTS = Path(__file__).parent / "results" / "step.json"
@@ -40,27 +42,31 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="measured, after one that is not")
     parser.add_argument("--precision", choices=["32-true", "bf16-mixed"], default="32-true")
     parser.add_argument("--batch-size", type=int, default=1)
-    parser.add_argument("--set", action="append", default=[], help="as of rsadapt train")
+    parser.add_argument("--row", default="multi", help="of the benchmark; multi is the recipe")
     options = parser.parse_args()
-    changes = [
-        f"device.precision={options.precision}",
-        f"training.batch_size={options.batch_size}",
-        f"training.steps={options.steps + 1}",
-        "training.log_every=1",
-        *options.set,
-    ]
-    recipe = build.configuration(Path(options.recipe))
-    found = measure(build.configuration(Path(options.recipe), changes))
-    hours = found["seconds_a_step"] * recipe.training.steps / 3600
+    recipe = config.load_yaml(config.recipe(options.recipe))
+    changes = {
+        **adaptation_rows(recipe)[options.row].changes,
+        "device.precision": options.precision,
+        "training.batch_size": options.batch_size,
+        "training.steps": options.steps + 1,
+        "training.log_every": 1,
+    }
+    found = measure(config.parse(config.change(recipe, changes), where=options.recipe))
+    steps = recipe["training"]["steps"]
     row = {
         "recipe": options.recipe,
-        "changes": options.set,
+        "row": options.row,
         "precision": options.precision,
         "batch_size": options.batch_size,
         **found,
-        "hours": {"steps": recipe.training.steps, "at_this_pace": round(hours, 1)},
-        "command": f"python benchmarks/step.py {options.recipe} --steps {options.steps} "
-        f"--precision {options.precision} --batch-size {options.batch_size}",
+        "hours": {
+            "steps": steps,
+            "at_this_pace": round(found["seconds_a_step"] * steps / 3600, 1),
+        },
+        "command": f"python benchmarks/step.py {options.recipe} --row {options.row} "
+        f"--steps {options.steps} --precision {options.precision} "
+        f"--batch-size {options.batch_size}",
         "machine": machine("torch", "torchvision", "lightning-fabric"),
     }
     print(json.dumps(row, indent=1))
@@ -125,7 +131,7 @@ def peak_memory(device: torch.device) -> int:
 def write(row: Values) -> None:
     """Put a row among the results, in place of an older one of the same kind."""
     rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-    same = ("recipe", "changes", "precision", "batch_size", "device")
+    same = ("recipe", "row", "precision", "batch_size", "device")
     rows = [old for old in rows if any(old[key] != row[key] for key in same)]
     rows.append(row)
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
