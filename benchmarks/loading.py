@@ -10,11 +10,8 @@ does. All three must give the same numbers, or nothing is reported. Files are in
 from __future__ import annotations
 
 import json
-import os
-import platform
-import time
 from collections.abc import Callable
-from importlib.metadata import version
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from timing import Spread, interleaved, machine
 
 from rsadapt.data.driving import CITYSCAPES_IDS, DRIVING_TABLES
 from rsadapt.data.frames import Frames, FrameSamples
@@ -35,8 +33,7 @@ RESULTS = Path(__file__).parent / "results" / "loading.json"
 STORED = (1052, 1914)
 WANTED = (720, 1280)
 MEAN = (104.00698793, 116.66876762, 122.67891434)
-REPETITIONS = 30
-TARGETS = {"files": 1.5, "prepared": 5.0}
+REPEATS = 30
 SCHEME = DRIVING_TABLES["cityscapes-19"]
 IDS = [label_id for (label_id,) in CITYSCAPES_IDS.values()]
 
@@ -51,7 +48,7 @@ def main() -> None:
         image, labels = draw(root)
         ways = loaders(root, image, labels)
         check(ways)
-        times = measure({**ways, **parts(image, labels)})
+        times = interleaved({**ways, **parts(image, labels)}, repeats=REPEATS)
         record = describe(times, image.stat().st_size, labels.stat().st_size)
     print(markdown(record))
     RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -145,60 +142,34 @@ def check(ways: dict[str, Callable[[], Loaded]]) -> None:
             raise SystemExit(f"{name}: image or labels differ from the baseline's")
 
 
-def measure(ways: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Seconds of each repetition of each way, in turn, after two rounds to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(REPETITIONS + 2):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            if turn >= 2:
-                times[name].append(time.perf_counter() - start)
-    return times
-
-
-def describe(times: dict[str, list[float]], image_bytes: int, label_bytes: int) -> dict[str, Any]:
+def describe(times: dict[str, Spread], image_bytes: int, label_bytes: int) -> dict[str, Any]:
     """Everything a reader needs to judge the figures."""
-    median = {name: float(np.median(values)) for name, values in times.items()}
+    median = {name: spread.median for name, spread in times.items()}
     resize = median["resize, Pillow"]
-    faster = {name: np.divide(times["baseline"], times[name]) for name in TARGETS}
     return {
         "command": "python benchmarks/loading.py",
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, 1 thread",
-        "python": platform.python_version(),
-        "packages": {
-            name: version(name) for name in ("rsadapt", "numpy", "pillow", "rasterio", "torch")
-        },
         "frame": {"stored": STORED, "wanted": WANTED, "bytes": [image_bytes, label_bytes]},
-        "repetitions": REPETITIONS,
-        "milliseconds": {
-            name: {
-                "median": 1e3 * median[name],
-                "p10": 1e3 * float(np.percentile(values, 10)),
-                "p90": 1e3 * float(np.percentile(values, 90)),
-            }
-            for name, values in times.items()
+        "times": f"milliseconds; median, 10th and 90th percentile of {REPEATS}, by turns",
+        "threads": 1,
+        "milliseconds": {name: asdict(spread) for name, spread in times.items()},
+        "times as fast": {
+            name: round(median["baseline"] / median[name], 2) for name in ("files", "prepared")
         },
-        "times_as_fast": {  # turn by turn, as what else the machine does slows a whole turn
-            name: float(np.median(ratios)) for name, ratios in faster.items()
+        "share of decoding and resizing": {
+            "baseline": round((median["decode, Pillow"] + resize) / median["baseline"], 3),
+            "files": round((median["decode, rsadapt"] + resize) / median["files"], 3),
         },
-        "targets": TARGETS,
-        "share_of_decode_and_resize": {
-            "baseline": (median["decode, Pillow"] + resize) / median["baseline"],
-            "files": (median["decode, rsadapt"] + resize) / median["files"],
-        },
+        "machine": machine("rsadapt", "numpy", "pillow", "rasterio", "torch"),
     }
 
 
 def markdown(record: dict[str, Any]) -> str:
     """The record as a Markdown table, with what bounds it."""
-    lines = ["| | median ms | p10..p90 | times as fast |", "| --- | ---: | ---: | ---: |"]
-    for name, row in record["milliseconds"].items():
-        ratio = record["times_as_fast"].get(name)
-        spread = f"{row['p10']:.1f}..{row['p90']:.1f}"
-        fast = "" if ratio is None else f"{ratio:.2f} (wanted {record['targets'][name]})"
-        lines.append(f"| {name} | {row['median']:.1f} | {spread} | {fast} |")
-    share = record["share_of_decode_and_resize"]
+    lines = ["| way | time (10th to 90th percentile) | times as fast |", "| --- | ---: | ---: |"]
+    for name, spread in record["milliseconds"].items():
+        ratio = record["times as fast"].get(name)
+        lines.append(f"| {name} | {Spread(**spread)} | {f'{ratio:.1f}' if ratio else ''} |")
+    share = record["share of decoding and resizing"]
     lines.append(
         f"\nDecoding and Pillow's resize are {share['baseline']:.0%} of the baseline and "
         f"{share['files']:.0%} of loading from files: they bound it."

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from rsadapt.adapt.batch_norm import Domain
 from rsadapt.adapt.losses import segmentation_loss
-from rsadapt.adapt.method import Backward, Losses, Parts, by_level, weighted_sum
+from rsadapt.adapt.method import Backward, Losses, Parts, by_level, needed, weighted_sum
 from rsadapt.sample import Batch
 
 Objective = Literal["bce", "least_squares"]
@@ -75,74 +76,78 @@ def valid_share(valid: Tensor, cells: Tensor) -> Tensor:
     return functional.adaptive_avg_pool2d(valid.unsqueeze(1).to(cells.dtype), (rows, cols))
 
 
-Predict = Callable[[Parts, Batch, Domain], tuple[list[Tensor], list[Tensor]]]
-"""Gives logits [N, classes, H, W], one a level, and what the level's discriminator will see of."""
-
-Show = Callable[[Tensor, Batch], Tensor]
-"""Turns what `Predict` gave into the maps that a discriminator judges."""
-
-
-def play(
-    parts: Parts,
-    source: Batch,
-    target: Batch,
-    backward: Backward,
-    *,
-    segmentation: list[float],
-    adversarial: list[float],
-    game: Game,
-    predict: Predict,
-    show: Show,
-) -> Losses:
-    """One step of Tsai et al. 2018, equations 1 to 5, for any number of levels.
+@dataclass(frozen=True)
+class Adversarial(ABC):
+    """A step of Tsai et al. 2018, equations 1 to 5, for any number of levels.
 
     Each level has a discriminator, `discriminator_1` the coarsest, that tells the domains' maps
     apart. First the network learns the source's labels and to be taken for the source; then the
     discriminators learn from the same predictions. A weight of zero switches a level's influence
-    on the network off; its discriminator still learns.
+    on the network off; its discriminator still learns. What a discriminator sees is a method's
+    own: `predict` and `show`.
 
-    Args:
-        parts: the networks.
-        source: labelled batch.
-        target: unlabelled batch.
-        backward: see `Method.step`.
+    Attributes:
         segmentation: weight of the cross-entropy at each level, main level last.
         adversarial: weight of the adversarial loss at each level.
         game: its rules.
-        predict: the network's answers.
-        show: what discriminators see of them.
-
-    Returns:
-        "segmentation_N", "adversarial_N" and "discriminator_N" of each level, unweighted; the last
-        is the mean over both domains.
     """
-    discriminators = [
-        parts.others[f"discriminator_{level}"] for level in range(1, len(adversarial) + 1)
-    ]
-    with frozen(discriminators):
-        source_logits, source_seen = predict(parts, source, "source")
-        seg = [segmentation_loss(level, source.labels()) for level in source_logits]
-        backward(weighted_sum(segmentation, seg))
 
-        target_maps = [show(seen, target) for seen in predict(parts, target, "target")[1]]
-        adv = [
-            game.loss(judge(maps), "source", target.valid)
-            for judge, maps in zip(discriminators, target_maps, strict=True)
+    segmentation: list[float]
+    adversarial: list[float]
+    game: Game = field(default_factory=Game)
+    uses_target: ClassVar[bool] = True
+
+    @abstractmethod
+    def predict(
+        self, parts: Parts, batch: Batch, domain: Domain
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Give logits [N, classes, H, W], one a level, and what `show` takes of each level."""
+
+    @abstractmethod
+    def show(self, seen: Tensor, batch: Batch) -> Tensor:
+        """Turn a level's part of what `predict` gave into the maps that its discriminator judges.
+
+        Args:
+            seen: float [N, channels, h, w].
+            batch: that it was predicted of.
+        """
+
+    def step(self, parts: Parts, source: Batch, target: Batch | None, backward: Backward) -> Losses:
+        """See `Method.step`.
+
+        Returns:
+            "segmentation_N", "adversarial_N" and "discriminator_N" of each level, unweighted; the
+            last is the mean over both domains.
+        """
+        target = needed(target)
+        discriminators = [
+            parts.others[f"discriminator_{level}"] for level in range(1, len(self.adversarial) + 1)
         ]
-        backward(weighted_sum(adversarial, adv))
+        with frozen(discriminators):
+            source_logits, source_seen = self.predict(parts, source, "source")
+            seg = [segmentation_loss(level, source.labels()) for level in source_logits]
+            backward(weighted_sum(self.segmentation, seg))
 
-    source_maps = [show(seen.detach(), source) for seen in source_seen]
-    disc = []
-    for judge, ours, theirs in zip(discriminators, source_maps, target_maps, strict=True):
-        loss_source = game.loss(judge(ours), "source", source.valid) / 2
-        loss_target = game.loss(judge(theirs.detach()), "target", target.valid) / 2
-        disc.append(loss_source + loss_target)
-        backward(disc[-1])
-    return (
-        by_level("segmentation", seg)
-        | by_level("adversarial", adv)
-        | by_level("discriminator", disc)
-    )
+            _, target_seen = self.predict(parts, target, "target")
+            target_maps = [self.show(seen, target) for seen in target_seen]
+            adv = [
+                self.game.loss(judge(maps), "source", target.valid)
+                for judge, maps in zip(discriminators, target_maps, strict=True)
+            ]
+            backward(weighted_sum(self.adversarial, adv))
+
+        source_maps = [self.show(seen.detach(), source) for seen in source_seen]
+        disc = []
+        for judge, ours, theirs in zip(discriminators, source_maps, target_maps, strict=True):
+            loss_source = self.game.loss(judge(ours), "source", source.valid) / 2
+            loss_target = self.game.loss(judge(theirs.detach()), "target", target.valid) / 2
+            disc.append(loss_source + loss_target)
+            backward(disc[-1])
+        return (
+            by_level("segmentation", seg)
+            | by_level("adversarial", adv)
+            | by_level("discriminator", disc)
+        )
 
 
 @contextmanager

@@ -129,10 +129,10 @@ GAME = Domain(
 
 CAMERA = Domain(
     layout=Layout(
-        road=(7.5, 11.0),
-        pavement=(2.6, 4.4),
+        road=(8.5, 12.5),
+        pavement=(3.0, 5.2),
         house=(7.0, 16.0),
-        storeys=(3.0, 7.0),
+        storeys=(2.0, 6.0),
         setback=(0.0, 1.0),
         gap=0.20,
         crossing=0.4,
@@ -144,9 +144,9 @@ CAMERA = Domain(
         signs=10.0,
     ),
     camera=Camera(
-        height=(1.15, 1.45),
-        focal=(0.85, 1.05),
-        horizon=(0.42, 0.54),
+        height=(1.25, 1.6),
+        focal=(0.75, 0.92),
+        horizon=(0.41, 0.51),
         heading=4.0,
         aside=(0.6, 1.8),
         bonnet=0.08,
