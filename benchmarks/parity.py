@@ -43,9 +43,11 @@ from rsadapt.nets.discriminator import Discriminator
 from rsadapt.nets.naming import published_discriminator
 from rsadapt.sample import Batch
 
+Values = dict[str, Any]
+
 RECIPE = "gta5-cityscapes"
-SINGLE = {"network.levels": 1}
-VGG = {"network.encoder": "vgg16", "network.levels": 1, "optimiser.updates": "once"}
+SINGLE: Values = {"network.levels": 1}
+VGG: Values = {"network.encoder": "vgg16", "network.levels": 1, "optimiser.updates": "once"}
 
 LEVELS = ("main", "aux")
 
@@ -77,7 +79,6 @@ FIGURES = {
 }
 """Figures of a tensor after training, and what their errors are of."""
 
-Values = dict[str, Any]
 Make = Callable[[str, tuple[int, ...]], NDArray[Any]]
 
 
@@ -163,8 +164,12 @@ def networks(cases: Cases) -> Iterator[Finding]:
     """Every network's levels and the discriminator, in evaluation mode."""
     arrays = cases.arrays("networks.npz")
     parts = [key.rpartition("_") for key in arrays]
-    for kind in dict.fromkeys(kind for kind, _, level in parts if kind and level in LEVELS):
+    kinds = list(dict.fromkeys(kind for kind, _, level in parts if kind and level in LEVELS))
+    for kind in kinds:
         yield from _attempt(f"networks {kind}", _network(cases, kind, arrays))
+    compared = {f"{kind}_{level}" for kind in kinds for level in LEVELS}
+    for key in arrays.keys() - compared - {"image", "probabilities", "discriminator"}:
+        yield Finding(f"networks {key}", float("inf"), 0.0, "not understood, compared with nothing")
     if "discriminator" in arrays:
         seen = torch.from_numpy(arrays["probabilities"]).double()
         judge = Discriminator(seen.shape[1])
@@ -178,16 +183,20 @@ def networks(cases: Cases) -> Iterator[Finding]:
 def _network(cases: Cases, kind: str, arrays: dict[str, NDArray[Any]]) -> Iterator[Finding]:
     """The levels of one of the published networks.
 
-    Whether a single-level network sums two branches of its pyramid or all four is told neither by
+    Whether a single-level ResNet sums two branches of its pyramid or all four is told neither by
     its tensors nor by the files; the reading that fits is named.
     """
     names = _names(cases, kind)
     image = torch.from_numpy(arrays["image"]).double()
     levels = {level: arrays[f"{kind}_{level}"] for level in LEVELS if f"{kind}_{level}" in arrays}
-    two_levels = any(name.startswith("layer6.") for name in names)
-    changes = VGG if any(name.startswith("features.") for name in names) else SINGLE
-    changes = {} if two_levels else changes
-    readings: list[config.Pyramid] = ["first_two"] if two_levels else ["first_two", "all"]
+    readings: list[config.Pyramid] = ["first_two"]
+    if any(name.startswith("features.") for name in names):
+        changes = VGG
+    elif any(name.startswith("layer6.") for name in names):
+        changes = {}
+    else:
+        changes = SINGLE
+        readings.append("all")
     classes = next(iter(levels.values())).shape[1]
     found: dict[str, list[float]] = {}
     for reading in readings:
@@ -341,7 +350,7 @@ def _training_case(cases: Cases, name: str, case: Values) -> Iterator[Finding]:
     logged = run(learner, changed, cases, sizes)
     found = {key: [step[key] for step in logged] for key in logged[0]}
     expected = {key: [step[key] for step in case["steps"]] for key in case["steps"][0]}
-    error = max(_elementwise(found[key], expected[key]) for key in expected)
+    error = float(np.max([_elementwise(found[key], expected[key]) for key in expected]))
     yield Finding(f"training {name}", error, LOSSES, f"losses of {len(logged)} steps")
     tensors = {"network": weights.published_tensors(network)}
     for key, judge in zip(("discriminator_aux", "discriminator_main"), judges, strict=True):
@@ -350,16 +359,17 @@ def _training_case(cases: Cases, name: str, case: Values) -> Iterator[Finding]:
     for figure, what in FIGURES.items():
         errors = _tensor_errors(tensors, case["final"], figure)
         if errors:
-            error = float(np.max(errors))  # unlike Python's, it lets no NaN by
-            yield Finding(f"training {name}", error, NORMS, what)
+            yield Finding(f"training {name}", float(np.max(errors)), NORMS, what)
 
 
 def _changes(given: Values, *, name: str, steps: int) -> Values:
     """A case's settings as changes of the recipe, which decides what the case leaves out.
 
-    None may be left over but one that repeats the case's name.
+    None may be left over but the case's name.
     """
     left = {key: _whole(value) for key, value in given.items()}
+    if left.get("name") == name:
+        del left["name"]
     changes = {field: left.pop(key) for key, field in FIELDS.items() if key in left}
     if "repeated_updates" in left:
         changes["optimiser.updates"] = "repeated" if left.pop("repeated_updates") else "once"
@@ -369,8 +379,8 @@ def _changes(given: Values, *, name: str, steps: int) -> Values:
             left.pop(f"lambda_{short}_{level}", weight)
             for level, weight in zip(("aux", "main"), getattr(recipe, kind), strict=True)
         ]
-    if odd := [key for key, value in left.items() if value != name]:
-        raise ValueError(f"settings that are not understood: {', '.join(odd)}")
+    if left:
+        raise ValueError(f"settings that are not understood: {', '.join(left)}")
     return changes | {"training.steps": steps, "training.log_every": 1}
 
 
@@ -446,14 +456,14 @@ def metric(cases: Cases) -> Iterator[Finding]:
     yield Finding("metric", error, IOU, "IoU by class and their mean")
 
 
-# Errors
+# Errors: the largest of several is NumPy's, which lets no NaN by, unlike Python's
 
 
 def _relative(found: NDArray[Any], expected: NDArray[Any]) -> float:
     """The largest difference relative to the largest absolute value."""
     if found.shape != expected.shape:
         raise ValueError(f"the shape is {found.shape}, expected {expected.shape}")
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
+    return float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0))
 
 
 def _elementwise(found: list[float], expected: list[float]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -26,14 +26,14 @@ LEAST_ADVERSARIAL_TILE = 32
 """Pixels: the stride of the discriminators."""
 
 
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0)]
 """Of a loss."""
 
 
 class Settings(BaseModel):
     """A group of fields; unknown ones are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class ClassSettings(Settings):
@@ -168,7 +168,7 @@ class AdversarialSettings(Settings):
     """Whether it is brought to image size before the loss: the paper says so, the code does not."""
     discriminator_width: Annotated[int, Field(ge=1)] = 64
     """Channels of a discriminator's first layer."""
-    discriminator_rate: Annotated[float, Field(gt=0)] = 1e-4
+    discriminator_rate: Annotated[float, Field(ge=0)] = 1e-4
     """Learning rate of the discriminators' Adam optimisers."""
     discriminator_betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
         default=[0.9, 0.99], min_length=2, max_length=2
@@ -209,15 +209,17 @@ METHOD_GROUPS: dict[str, type[Settings]] = {
 }
 GROUPS = DOMAIN_GROUPS | METHOD_GROUPS
 """What pydantic calls the members of unions, in the places it reports."""
+UNIONS = ("method", "source", "target")
+"""The fields that are unions."""
 
 
 class OptimiserSettings(Settings):
     """The segmentation network's optimiser."""
 
     name: Literal["sgd", "adamw"] = "sgd"
-    rate: Annotated[float, Field(gt=0)] = 2.5e-4
+    rate: Annotated[float, Field(ge=0)] = 2.5e-4
     """Learning rate of the encoder."""
-    head_factor: Annotated[float, Field(gt=0)] = 10.0
+    head_factor: Annotated[float, Field(ge=0)] = 10.0
     """The classifiers learn this many times faster."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Of SGD."""
@@ -324,12 +326,10 @@ class Configuration(Settings):
             raise ValueError("normalise_by: given and the numbers of normalisation need each other")
         if _kind(self.source) != _kind(self.target):
             raise ValueError("source and target must both be GeoTIFF regions or both image folders")
-        if self.optimiser.updates != "once" and (
-            self.optimiser.name != "sgd" or not self.network.encoder.startswith("resnet")
-        ):
-            raise ValueError("optimiser.updates: repeated updates are those of SGD on a ResNet")
-        if self.method.name == "adapted_batch_norm" and self.network.batch_norm != "per_domain":
-            raise ValueError("method adapted_batch_norm needs network.batch_norm: per_domain")
+        if self.prepared is not None and _kind(self.source) == "geotiff_region":
+            raise ValueError("prepared: frames of image folders are prepared, not GeoTIFF regions")
+        self._check_optimiser()
+        self._check_batch_norm()
         if self.prediction.overlap >= self.prediction.tile:
             raise ValueError("prediction.overlap must be smaller than prediction.tile")
         horizon = self.training.horizon
@@ -337,22 +337,44 @@ class Configuration(Settings):
             raise ValueError("training.horizon must be at least training.steps")
         return self
 
+    def _check_optimiser(self) -> None:
+        """Refuse what would be passed over in silence."""
+        chosen = self.optimiser
+        if chosen.updates != "once" and (
+            chosen.name != "sgd" or not self.network.encoder.startswith("resnet")
+        ):
+            raise ValueError("optimiser.updates: repeated updates are those of SGD on a ResNet")
+        if chosen.nesterov and (chosen.name != "sgd" or chosen.momentum == 0):
+            raise ValueError("optimiser.nesterov needs SGD with a momentum above 0")
+
+    def _check_batch_norm(self) -> None:
+        """Refuse what would be passed over in silence."""
+        if self.method.name != "adapted_batch_norm":
+            return
+        if self.network.encoder == "vgg16":
+            raise ValueError("method adapted_batch_norm: vgg16 has no batch norm to adapt")
+        if self.network.batch_norm != "per_domain":
+            raise ValueError("method adapted_batch_norm needs network.batch_norm: per_domain")
+
     def _check_sizes(self) -> None:
         """Refuse images that the discriminators of output_space cannot judge."""
         if self.method.name != "output_space":
             return
-        sizes = {"training.tile": self.training.tile}
-        if isinstance(self.source, FolderSettings) and isinstance(self.target, FolderSettings):
-            sizes = {
-                f"{name}.size": min(size.height, size.width)
-                for name, size in (("source", self.source.size), ("target", self.target.size))
-            }
-        for field, pixels in sizes.items():
+        for field, pixels in self.least_sides().items():
             if pixels < LEAST_ADVERSARIAL_TILE:
                 raise ValueError(
                     f"{field} is {pixels}; the discriminators of output_space need "
                     f"{LEAST_ADVERSARIAL_TILE} or more"
                 )
+
+    def least_sides(self) -> dict[str, int]:
+        """The shorter side of training images, in pixels, by the field that decides it."""
+        if isinstance(self.source, FolderSettings) and isinstance(self.target, FolderSettings):
+            return {
+                f"{name}.size": min(size.height, size.width)
+                for name, size in (("source", self.source.size), ("target", self.target.size))
+            }
+        return {"training.tile": self.training.tile}
 
 
 class _Loader(yaml.SafeLoader):
@@ -464,10 +486,10 @@ def dump(configuration: Configuration) -> str:
 
 def _explain(fault: dict[str, Any]) -> str:
     """Turn one of pydantic's faults into a sentence."""
-    path = [part for part in fault["loc"] if part not in GROUPS]
-    key = ".".join(str(part) for part in path)
+    path = _path(fault["loc"])
+    key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(path[-1]), _known_fields(fault["loc"][:-1]), 1, 0.5)
+        near = difflib.get_close_matches(path[-1], _known_fields(fault["loc"][:-1]), 1, 0.5)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         return f"unknown key '{key}'{hint}"
     if fault["type"] == "missing":
@@ -478,14 +500,30 @@ def _explain(fault: dict[str, Any]) -> str:
     return f"'{key}': {message[0].lower()}{message[1:]}, found {fault['input']!r}"
 
 
+def _path(loc: tuple[str | int, ...]) -> list[str]:
+    """The keys of a place in the configuration, without the members of unions in pydantic's."""
+    return [
+        str(part)
+        for before, part in zip((None, *loc), loc, strict=False)
+        if not (before in UNIONS and part in GROUPS)
+    ]
+
+
 def _known_fields(loc: tuple[str | int, ...]) -> list[str]:
     """The names of the fields of the group at a place in the configuration."""
-    group: Any = Configuration
+    group: type[Settings] = Configuration
     for part in loc:
         if part in GROUPS:
             group = GROUPS[str(part)]
         elif isinstance(part, int):
             group = ClassSettings
-        elif part not in ("classes", "method", "source", "target"):
-            group = group.model_fields[part].annotation
+        elif part not in ("classes", *UNIONS):
+            group = _group(group.model_fields[str(part)].annotation)
     return list(group.model_fields)
+
+
+def _group(annotation: Any) -> type[Settings]:
+    """The group that a field holds, which may be None."""
+    members = get_args(annotation) or (annotation,)
+    group: type[Settings] = next(member for member in members if member is not type(None))
+    return group

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rsadapt import build, config, weights
 from rsadapt.adapt import checkpoint
@@ -22,6 +22,9 @@ from rsadapt.infer.evaluate import Answers
 from rsadapt.nets.deeplab import DeepLab
 from rsadapt.progress import Progress
 from rsadapt.run import RunFolder, digest, environment
+
+PARTS = ("facts", "network", "statistics", "step")
+"""What a run's checkpoint holds of a trained network."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +150,10 @@ def load(path: Path) -> Model:
         raise CheckpointError(
             f"{file}: bare weights; name the recipe or configuration that they belong to (--recipe)"
         )
+    checkpoint.require(state, PARTS, where=file)
     facts = Facts.from_json(state["facts"], where=file)
     parts = _parts(facts.settings, facts.bands)
-    load_weights(parts.network, state["network"], where=file)
+    weights.load_all(parts.network, state["network"], where=file)
     parts.statistics.load_state_dict(state["statistics"])
     return _on_device(parts, facts, state["step"])
 
@@ -160,20 +164,25 @@ def load_bare(
     """Load a bare weight file of any known naming into the network of a configuration.
 
     Args:
-        path: see `weights.read_weights`.
+        path: see `weights.read`.
         settings: says what network the weights are of, and how images are brought to it. Images
             are read only where they are standardised by their own statistics.
         progress: is told of what is read.
 
     Raises:
         MissingFileError: where there is no such file.
-        CheckpointError: for a file that is damaged or does not fit, heads included.
+        CheckpointError: for a file that is damaged or does not fit, heads included, or a run's.
     """
     path = checkpoint_file(path)
-    tensors = weights.read_weights(path)
+    state = weights.read(path)
+    if "facts" in state:
+        raise CheckpointError(
+            f"{path}: a run's checkpoint, with settings and statistics of its own; leave --recipe "
+            f"out, or write its bare weights (rsadapt export-weights)"
+        )
     bands, normalise = _given(settings) or _read(settings, progress)
     parts = _parts(settings, bands)
-    fit = weights.fit(network_of(parts), tensors, where=path)
+    fit = weights.fit(network_of(parts), weights.named_tensors(state, path), where=path)
     if fit.fresh:
         raise CheckpointError(
             f"{path}: not all of the network stands in it ({fit.describe()}); choose the recipe or "
@@ -233,6 +242,7 @@ def open_model(
 
 def _parts(settings: config.Configuration, bands: tuple[int, ...]) -> Parts:
     """The network of a configuration, to be given weights."""
+    build.set_process(settings)
     bare = settings.model_copy(
         update={"network": settings.network.model_copy(update={"pretrained": False})}
     )
@@ -248,7 +258,6 @@ def network_of(parts: Parts) -> DeepLab:
 
 
 def _on_device(parts: Parts, facts: Facts, step: int) -> Model:
-    build.set_process(facts.settings)
     device = build.device(facts.settings)
     parts.network.to(device)
     return Model(parts, facts, step, device)
@@ -277,11 +286,12 @@ def warm_start(parts: Parts, settings: config.Configuration, bands: tuple[int, .
     if settings.init_from is None:
         return Start("ImageNet (torchvision)" if settings.network.pretrained else "random")
     file = checkpoint_file(Path(settings.init_from))
-    state = {} if file.suffix == ".safetensors" else checkpoint.load(file)
+    state = weights.read(file)
     if "facts" not in state:
-        fit = weights.fit(network_of(parts), weights.read_weights(file), where=file)
+        fit = weights.fit(network_of(parts), weights.named_tensors(state, file), where=file)
         parts.statistics.load_state_dict({})
         return Start(f"{file.name} (sha256 {digest(file)}): {fit.describe()}")
+    checkpoint.require(state, PARTS, where=file)
     facts = Facts.from_json(state["facts"], where=file)
     if facts.bands != bands:
         raise CheckpointError(
@@ -294,7 +304,7 @@ def warm_start(parts: Parts, settings: config.Configuration, bands: tuple[int, .
             f"{file}: has another class table ({_listed(theirs)}) than the configuration "
             f"({_listed(ours)}); start from a run of the same classes"
         )
-    load_weights(parts.network, state["network"], where=file)
+    weights.load_all(parts.network, state["network"], where=file)
     parts.statistics.load_state_dict(state["statistics"])
     return Start(settings.init_from, facts.normalise["source"])
 
@@ -306,7 +316,7 @@ def record(settings: config.Configuration, initial_weights: str) -> dict[str, An
         "method": settings.method.name,
         "classes": len(build.class_scheme(settings)),
         "initial_weights": initial_weights,
-        "batch_norm": build.batch_norm_policy(settings),
+        "batch_norm": build.batch_norm_words(settings),
         "evaluation": build.evaluation_words(settings),
         "target_split": build.target_split(settings),
         **environment(),
@@ -317,23 +327,3 @@ def _listed(scheme: ClassScheme) -> str:
     return ", ".join(
         f"{code} {name}" for code, name in zip(scheme.codes, scheme.names, strict=True)
     )
-
-
-def load_weights(segmenter: nn.Module, weights: dict[str, Any], *, where: Path) -> None:
-    """Load named tensors into a network of exactly those names and shapes.
-
-    Raises:
-        CheckpointError: naming the first tensors that do not fit.
-    """
-    own = segmenter.state_dict()
-    wrong = [
-        name
-        for name in own.keys() | weights.keys()
-        if name not in own or name not in weights or own[name].shape != weights[name].shape
-    ]
-    if wrong:
-        raise CheckpointError(
-            f"{where}: {len(wrong)} of {len(own)} tensors do not fit the configured network, such "
-            f"as {', '.join(sorted(wrong)[:3])}; check 'network', 'bands' and 'classes'"
-        )
-    segmenter.load_state_dict(weights)

@@ -15,14 +15,17 @@ from rsadapt import build, config
 from rsadapt.adapt import checkpoint
 from rsadapt.adapt.batch_norm import Domain
 from rsadapt.adapt.method import Parts
-from rsadapt.adapt.trainer import Learner, train
+from rsadapt.adapt.trainer import Learner, due, train
 from rsadapt.data.imagery import Imagery, Places
 from rsadapt.data.stream import in_order
 from rsadapt.infer.evaluate import evaluate_samples
-from rsadapt.model import Facts, answers, record, warm_start
+from rsadapt.model import PARTS, Facts, answers, record, warm_start
 from rsadapt.progress import Progress, watched
 from rsadapt.run import RunFolder
 from rsadapt.sample import Batch
+
+RESUMED = ("others", "optimisers", "random")
+"""What a checkpoint holds to go on from, besides the trained network's `PARTS`."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,9 @@ class _Session:
     def train(self, run: RunFolder, start: int, progress: Progress | None) -> None:
         """Train from `start` to the end of the schedule."""
         steps = self.settings.training.steps
+        every = self.settings.training.validate_every
+        if 0 < start < steps and due(start, every) and run.validation(start) is None:
+            self.log_validation(run, start, progress)  # a run that died in it had saved before
         clock = time.perf_counter()
 
         def log(done: int, losses: dict[str, float]) -> None:
@@ -153,6 +159,7 @@ def train_run(
     if state is None:
         session = _prepare(settings, progress)
     else:
+        checkpoint.require(state, (*PARTS, *RESUMED), where=run.checkpoint)
         facts = Facts.from_json(state["facts"], where=run.checkpoint)
         learner = build.learner(settings, len(facts.bands))
         session = _Session(settings, build.places(settings), learner, facts)

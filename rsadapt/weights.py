@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from rsadapt.adapt import checkpoint
 from rsadapt.errors import CheckpointError, MissingFileError, OutputExistsError
@@ -27,8 +27,8 @@ WRAPPERS = ("state_dict", "model", "network")
 # Files
 
 
-def read_weights(path: Path) -> Tensors:
-    """Read named tensors from a weight file, onto the CPU; no code in it is ever run.
+def read(path: Path) -> dict[str, Any]:
+    """Read all that a weight file holds, onto the CPU; no code in it is ever run.
 
     Args:
         path: a `.safetensors` file, or else one that PyTorch wrote: of today or of 2018, bare
@@ -36,14 +36,38 @@ def read_weights(path: Path) -> Tensors:
 
     Raises:
         MissingFileError: where there is none.
-        CheckpointError: for a damaged file, one that holds anything but tensors, or one that would
-            run code.
+        CheckpointError: for a damaged file, or one that would run code.
     """
     if path.suffix == ".safetensors":
-        return _named_tensors(_read_safetensors(path), path)
-    state = checkpoint.load(path)
+        return _read_safetensors(path)
+    return checkpoint.load(path)
+
+
+def named_tensors(state: Mapping[Any, Any], where: Path) -> Tensors:
+    """The network's tensors in what `read` gave.
+
+    Raises:
+        CheckpointError: where there is anything among them but named tensors, or none.
+    """
     inner = next((state[key] for key in WRAPPERS if isinstance(state.get(key), dict)), state)
-    return _named_tensors(inner, path)
+    for name, value in inner.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{where}: expected named tensors, found a {type(value).__name__} called {name!r}; "
+                f"save the network's state alone, or under 'state_dict'"
+            )
+    if not inner:
+        raise CheckpointError(f"{where}: expected named tensors, found none")
+    return {name: value.detach() for name, value in inner.items()}
+
+
+def read_weights(path: Path) -> Tensors:
+    """Read the named tensors of a weight file.
+
+    Raises:
+        MissingFileError, CheckpointError: see `read` and `named_tensors`.
+    """
+    return named_tensors(read(path), path)
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -96,19 +120,6 @@ def _write_safetensors(path: Path, tensors: Tensors) -> None:
     part.replace(path)
 
 
-def _named_tensors(state: Mapping[Any, Any], where: Path) -> Tensors:
-    """Make sure that a file's content is named tensors and nothing else."""
-    for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{where}: expected named tensors, found a {type(value).__name__} called {name!r}; "
-                f"save the network's state alone, or under 'state_dict'"
-            )
-    if not state:
-        raise CheckpointError(f"{where}: expected named tensors, found none")
-    return {name: value.detach() for name, value in state.items()}
-
-
 # Networks
 
 
@@ -142,8 +153,8 @@ def fit(network: DeepLab, tensors: Mapping[str, Tensor], *, where: Path | str) -
 
     The encoder's must be there, all of them and no others. Classifiers go where they fit, last
     first: one of a single-level checkpoint lands on the main level, which sees the same features.
-    Those that fit nowhere are left out, and so is ImageNet's. Names do not tell the layout of a
-    ResNet, nor which branches of a pyramid count: both are the network's to match.
+    Those that fit nowhere are left out, and so is ImageNet's. Names do not tell which branches of
+    a pyramid count: that is the network's to match.
 
     Args:
         network: takes the tensors, in its own dtype.
@@ -151,12 +162,14 @@ def fit(network: DeepLab, tensors: Mapping[str, Tensor], *, where: Path | str) -
         where: the file, for messages.
 
     Raises:
-        CheckpointError: naming the first tensors of the encoder that do not fit; the network is
-            then unchanged.
+        CheckpointError: naming the first tensors of the encoder that do not fit, or for published
+            weights in a ResNet of another layout; the network is then unchanged.
     """
     theirs = _without_prefixes(tensors, where)
     own: Tensors = network.state_dict()
     names, places = _recognise(theirs, own, family(network), where)
+    if names == "published":
+        _check_layout(network, where)
     _check_encoder(theirs, own, names, places, where)
     state = {places[name]: value for name, value in theirs.items() if name in places}
     placed, left_out = _place_heads(_heads(theirs, names), _heads(own, "own"), names)
@@ -166,11 +179,32 @@ def fit(network: DeepLab, tensors: Mapping[str, Tensor], *, where: Path | str) -
     return Fit(names, tuple(left_out), tuple(fresh))
 
 
+def load_all(network: nn.Module, tensors: Mapping[str, Tensor], *, where: Path) -> None:
+    """Load named tensors into a network of exactly those names and shapes.
+
+    Raises:
+        CheckpointError: naming the first tensors that do not fit.
+    """
+    own = network.state_dict()
+    wrong = [
+        name
+        for name in own.keys() | tensors.keys()
+        if name not in own or name not in tensors or own[name].shape != tensors[name].shape
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"{where}: {len(wrong)} of {len(own)} tensors do not fit the configured network, such "
+            f"as {', '.join(sorted(wrong)[:3])}; check 'network', 'bands' and 'classes'"
+        )
+    network.load_state_dict(tensors)
+
+
 def published_tensors(network: DeepLab) -> Tensors:
     """A network's tensors by the names and in the order of the published checkpoints.
 
     Raises:
-        CheckpointError: for a network that none was published of.
+        CheckpointError: for a network that none was published of, such as a ResNet whose layout is
+            another: under published names its tensors would mean something else.
     """
     kind = family(network)
     if kind is None:
@@ -178,6 +212,7 @@ def published_tensors(network: DeepLab) -> Tensors:
             f"there are no published names of a {type(network.encoder).__name__}'s tensors; "
             f"expected a ResNet or VGG encoder"
         )
+    _check_layout(network, "the network")
     return {
         naming.published(name, family=kind, levels=network.levels): value
         for name, value in network.state_dict().items()
@@ -189,6 +224,16 @@ def family(network: DeepLab) -> Family | None:
     if isinstance(network.encoder, ResNetEncoder):
         return "resnet"
     return "vgg" if isinstance(network.encoder, VggEncoder) else None
+
+
+def _check_layout(network: DeepLab, where: Path | str) -> None:
+    """Make sure that published names mean what the network computes."""
+    encoder = network.encoder
+    if isinstance(encoder, ResNetEncoder) and encoder.layout != "published":
+        raise CheckpointError(
+            f"{where}: published names belong to a ResNet of the published layout, found layout "
+            f"{encoder.layout}; set network.layout: published, or use the project's own names"
+        )
 
 
 def _without_prefixes(tensors: Mapping[str, Tensor], where: Path | str) -> Tensors:

@@ -312,3 +312,19 @@ def test_double_precision_is_that_of_the_whole_process(settings):
 def test_schedule_ends_at_the_horizon_or_at_the_last_step(settings):
     assert build.schedule(settings()).horizon == 3
     assert build.schedule(settings("training.horizon=9")).horizon == 9
+
+
+def test_images_too_small_for_the_discriminators_of_features_are_refused(settings):
+    method = "method={name: feature_space, discriminator_reductions: 5}"
+    with pytest.raises(ConfigError, match=r"training\.tile is 64; features .* below 128 pixels"):
+        build.learner(settings(method), 4)
+    assert build.learner(settings(method, "training.tile=128"), 4)
+    upsampled = "method={name: feature_space, discriminator_reductions: 5, discriminator_input: u}"
+    assert build.learner(settings(upsampled.replace(" u}", " upsampled}")), 4)
+
+
+def test_no_batch_norm_policy_is_claimed_of_a_network_without_batch_norm(settings):
+    assert build.batch_norm_words(settings()) == "per_domain"
+    vgg = "network={encoder: vgg16, levels: 1}"
+    method = "method={name: source_only, segmentation: [1.0]}"
+    assert build.batch_norm_words(settings(vgg, method)) == "none"

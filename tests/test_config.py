@@ -47,6 +47,14 @@ def test_unknown_recipe_lists_the_known():
         ("method.adversarial=[0.1]", r"method\.adversarial has 1 weights"),
         ("prediction.overlap=64", r"prediction\.overlap must be smaller"),
         ("training.horizon=2", r"training\.horizon must be at least"),
+        ("normalisation.men=[1]", r"'normalisation\.men'; did you mean 'mean'\?"),
+        ("target.evaluation_size.heigth=1", r"unknown key 'target\.evaluation_size'"),
+        ("output_space.levels=1", r"unknown key 'output_space'"),
+        ("method.output_space=1", r"unknown key 'method\.output_space'"),
+        ("optimiser.rate=.inf", r"'optimiser\.rate': .*finite number, found inf"),
+        ("prepared=cache", r"prepared: .*not GeoTIFF regions"),
+        ("optimiser={name: adamw, nesterov: true}", r"nesterov needs SGD"),
+        ("optimiser={nesterov: true, momentum: 0.0}", r"nesterov needs SGD"),
     ],
 )
 def test_mistakes_are_named(values, assignment, message):
@@ -59,6 +67,18 @@ def test_adapted_batch_norm_needs_statistics_of_its_own(values):
     assert changed(values, "network.batch_norm=per_domain").method.name == "adapted_batch_norm"
     with pytest.raises(ConfigError, match=r"needs network\.batch_norm: per_domain"):
         changed(values, "network.batch_norm=both")
+    with pytest.raises(ConfigError, match=r"vgg16 has no batch norm to adapt"):
+        changed(values, "network={encoder: vgg16, levels: 1, batch_norm: per_domain}")
+
+
+def test_unknown_keys_are_named_in_every_group_of_a_driving_recipe():
+    values = load_yaml(recipe("gta5-cityscapes"))
+    groups = [key for key, value in values.items() if isinstance(value, dict)]
+    for group in [*groups, "target.size"]:
+        with pytest.raises(ConfigError, match=rf"unknown key '{group}\.qqqq'"):
+            changed(values, f"{group}.qqqq=1")
+    with pytest.raises(ConfigError, match=r"'target\.evaluation_size\.heigth'; did you mean 'h"):
+        changed(values, "target.evaluation_size={height: 32, width: 32, heigth: 3}")
 
 
 def test_every_mistake_is_named_at_once(values):

@@ -13,8 +13,9 @@ from rsadapt.adapt import checkpoint
 from rsadapt.data.world import WORLD_CLASSES
 from rsadapt.errors import CheckpointError, ConfigError, MissingFileError
 from rsadapt.geo.normalise import Normaliser
-from rsadapt.model import Facts, Start, load, load_weights, probabilities, warm_start
+from rsadapt.model import Facts, Start, load, load_bare, probabilities, warm_start
 from rsadapt.run import digest
+from rsadapt.weights import load_all
 
 BANDS = (1, 2, 3, 4)
 
@@ -169,7 +170,40 @@ def test_weights_of_other_bands_do_not_fit(trained, settings):
     with pytest.raises(
         CheckpointError, match=r"1 of \d+ tensors .* such as encoder\.stem\.0\.weight"
     ):
-        load_weights(parts.network, checkpoint.load(file)["network"], where=file)
+        load_all(parts.network, checkpoint.load(file)["network"], where=file)
+
+
+def test_a_run_is_not_taken_for_bare_weights(trained, settings):
+    file, _, _ = trained
+    with pytest.raises(CheckpointError, match=r"a run's checkpoint.* leave --recipe out"):
+        load_bare(file, settings())
+
+
+@pytest.mark.parametrize("part", ["network", "statistics", "step"])
+def test_missing_part_of_a_checkpoint_is_named(trained, tmp_path, part):
+    state = checkpoint.load(trained[0])
+    del state[part]
+    checkpoint.save(tmp_path / "c.pt", state)
+    with pytest.raises(CheckpointError, match=rf"c\.pt: .*{part} missing"):
+        load(tmp_path / "c.pt")
+
+
+def test_double_precision_is_kept_when_a_run_is_opened(trained, tmp_path):
+    file, _, _ = trained
+    state = checkpoint.load(file)
+    facts = json.loads(state["facts"])
+    facts["settings"]["device"]["precision"] = "64-true"
+    state["facts"] = json.dumps(facts)
+    state["network"] = {
+        name: value.double() + 1e-12 if value.is_floating_point() else value
+        for name, value in state["network"].items()
+    }
+    checkpoint.save(tmp_path / "c.pt", state)
+    try:
+        found = load(tmp_path / "c.pt").parts.network.state_dict()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(found[name], value) for name, value in state["network"].items())
 
 
 def test_copied_run_needs_nothing_else(trained, tmp_path):

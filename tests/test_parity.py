@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -77,6 +78,27 @@ def test_settings_that_are_not_understood_fail(altered, parity):
     code, _out, errors = parity(altered, "training")
     assert code == 1
     assert "settings that are not understood: warm_up" in errors
+
+
+def test_a_network_of_the_published_ones_is_reached(altered, parity):
+    shorten_networks(altered, "image", "vgg_main", "probabilities", "discriminator")
+    code, out, errors = parity(altered, "networks")
+    assert code == 0, out + errors
+    assert "2 cases, 0 failed" in out
+
+
+def test_an_array_that_is_compared_with_nothing_fails(altered, parity):
+    shorten_networks(altered, "probabilities", "discriminator", discriminator7=np.ones(3))
+    code, out, _errors = parity(altered, "networks")
+    assert code == 1
+    assert "2 cases, 1 failed" in out
+    assert "networks discriminator7" in out
+
+
+def shorten_networks(folder, *keys, **more):
+    """Keep some of the arrays of the networks, and add others."""
+    with np.load(CASES / "networks.npz") as arrays:
+        np.savez(folder / "networks.npz", **{key: arrays[key] for key in keys}, **more)
 
 
 def test_a_folder_without_cases_is_no_pass(tmp_path, parity):

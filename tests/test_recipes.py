@@ -9,6 +9,8 @@ import pytest
 
 from rsadapt import build, config
 from rsadapt.benchmark_rows import AS_IN_THE_PAPER
+from rsadapt.data.driving import DRIVING_TABLES
+from rsadapt.data.street import STREET_CLASSES
 from rsadapt.errors import MissingFileError
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +22,11 @@ REAL = ROOT.parent / "shared" / "data" / "buildings"
 def test_recipe_is_valid(name):
     settings = build.configuration(Path(name))
     scheme = build.class_scheme(settings)
-    assert list(scheme.names) == [entry.name for entry in settings.classes] or settings.class_table
+    tables = DRIVING_TABLES | {"streets": STREET_CLASSES}
+    if settings.class_table is None:
+        assert list(scheme.names) == [entry.name for entry in settings.classes]
+    else:
+        assert scheme == tables[settings.class_table]
     assert build.method(settings).uses_target
 
 

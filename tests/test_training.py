@@ -182,6 +182,20 @@ def test_validation_due_at_an_interrupt_is_not_lost(run):
     assert [event["step"] for event in parts.run.events() if "validation" in event] == [2, 3]
 
 
+def test_validation_that_a_run_died_in_is_not_lost(run):
+    changes = ["training.save_every=2", "training.validate_every=2"]
+
+    def crash(task, *_):
+        if task.startswith("score"):
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        run("parts", *changes, progress=crash)
+    parts, whole = run("parts", *changes, resume=True), run("whole", *changes)
+    assert [event["step"] for event in parts.run.events() if "validation" in event] == [2, 3]
+    assert parts.run.validation(2) == whole.run.validation(2)
+
+
 def test_resuming_another_configuration_is_refused(run):
     run("one")
     with pytest.raises(RsadaptError, match="another configuration"):

@@ -208,7 +208,8 @@ def test_published_names_and_back_are_the_identity(tmp_path, make, suffix):
 @pytest.mark.parametrize("network", ["multi", "single", "multi7", "vgg"])
 def test_tensors_are_named_and_ordered_as_in_the_published_checkpoints(network):
     with torch.device("meta"):
-        encoder = VggEncoder() if network == "vgg" else ResNetEncoder("resnet101")
+        vgg16 = network == "vgg"
+        encoder = VggEncoder() if vgg16 else ResNetEncoder("resnet101", layout="published")
         levels = 2 if network.startswith("multi") else 1
         found = published_tensors(DeepLab(encoder, bands=3, classes=19, levels=levels))
     assert list(found) == NAMES[network]
@@ -356,6 +357,17 @@ def test_a_tensor_that_is_there_twice_is_refused():
     twice = given | {"Scale.conv1.weight": given["conv1.weight"]}
     with pytest.raises(CheckpointError, match="1 tensors are there twice"):
         fit(resnet(), twice, where="w")
+
+
+def test_published_names_belong_to_the_published_layout():
+    other = DeepLab(ResNetEncoder("resnet50"), bands=3, classes=19)
+    with pytest.raises(CheckpointError, match=r"of the published layout, found layout torchvision"):
+        published_tensors(other)
+    published = DeepLab(ResNetEncoder("resnet50", layout="published"), bands=3, classes=19)
+    given, kept = published_tensors(published), [p.clone() for p in other.parameters()]
+    with pytest.raises(CheckpointError, match=r"^w: published names .* network\.layout: published"):
+        fit(other, given, where="w")
+    assert all(torch.equal(*pair) for pair in zip(other.parameters(), kept, strict=True))
 
 
 def test_networks_of_our_own_have_no_published_names():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import struct
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +55,7 @@ def load(path: Path) -> dict[str, Any]:
         _check_sums(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: not loaded, since it holds more than tensors and plain values and could run "
-            f"code ({_reason(error)}); save its tensors alone, or get it from another source"
-        ) from error
+        raise CheckpointError(f"{path}: {_refusal(error)}") from error
     except DAMAGE as error:
         raise CheckpointError(
             f"{path}: damaged or no checkpoint ({_first_line(error)}); copy it again"
@@ -64,6 +63,20 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: expected named tensors, found a {type(state).__name__}")
     return state
+
+
+def require(state: dict[str, Any], parts: Iterable[str], *, where: Path) -> None:
+    """Make sure that what `load` gave has its parts.
+
+    Raises:
+        CheckpointError: naming those that are missing.
+    """
+    missing = [part for part in parts if part not in state]
+    if missing:
+        raise CheckpointError(
+            f"{where}: no whole checkpoint of a run, {', '.join(missing)} missing; copy it again, "
+            f"or train anew"
+        )
 
 
 def _check_sums(path: Path) -> None:
@@ -80,13 +93,22 @@ def _check_sums(path: Path) -> None:
         raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
 
 
-def _reason(error: Exception) -> str:
-    """What the file asks for; torch's first line advises to run the code."""
-    told = (line for line in str(error).splitlines() if line.startswith(("Trying to", "Unsupp")))
-    return next(told, "not in PyTorch's format")
+def _refusal(error: pickle.UnpicklingError) -> str:
+    """Why a file was not read, and the cure; torch's own text advises to run the code."""
+    asked = re.search(r"GLOBAL (\S+)|unrecognized function (.+)", str(error))
+    if asked is None:
+        return (
+            "not in PyTorch's format, or damaged; a saved web page or a git-lfs pointer? Get the "
+            "file itself, or copy it again"
+        )
+    return (
+        f"not loaded, since it holds more than tensors and plain values and could run code (it "
+        f"asks for {asked[1] or asked[2]}); save its tensors alone, or get it from another source"
+    )
 
 
 def _first_line(error: Exception) -> str:
     if isinstance(error, KeyError):  # whose text is the key alone
         return f"KeyError {error}"
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    first = next(iter(str(error).splitlines()), type(error).__name__)
+    return "another format" if "weights_only" in first else first

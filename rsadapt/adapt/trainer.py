@@ -104,11 +104,11 @@ def train(
             losses = _step(learner, schedule.accumulate, source, target)
             done = step + 1
             last = done == schedule.steps
-            if last or _due(done, schedule.log_every):
+            if last or due(done, schedule.log_every):
                 log(done, {name: float(loss) for name, loss in losses.items()})
-            if last or _due(done, schedule.save_every) or caught:
+            if last or due(done, schedule.save_every) or caught:
                 save(done)
-            if not last and _due(done, schedule.validate_every):
+            if not last and due(done, schedule.validate_every):
                 validate(done)
             if caught:
                 raise InterruptedTrainingError(
@@ -139,7 +139,8 @@ def _step(
     return total
 
 
-def _due(done: int, every: int) -> bool:
+def due(done: int, every: int) -> bool:
+    """Whether what is done every so many steps, 0 for never, is done after `done` steps."""
     return every > 0 and done % every == 0
 
 

@@ -21,6 +21,7 @@ from rsadapt.build.data import (
 )
 from rsadapt.build.learning import (
     batch_norm_policy,
+    batch_norm_words,
     device,
     learner,
     method,
@@ -33,6 +34,7 @@ from rsadapt.build.learning import (
 __all__ = [
     "Normalisers",
     "batch_norm_policy",
+    "batch_norm_words",
     "batches",
     "class_scheme",
     "configuration",

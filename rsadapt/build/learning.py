@@ -108,6 +108,8 @@ def _discriminators(
     width = chosen.discriminator_width
     if isinstance(chosen, config.FeatureSpaceSettings):
         reductions = chosen.discriminator_reductions
+        cells = 1 if chosen.discriminator_input == "upsampled" else segmenter.stride
+        _check_feature_maps(settings, least=cells * 2**reductions)
         judges = [
             Discriminator(channels, width=width, reductions=reductions)
             for channels in segmenter.channels
@@ -116,6 +118,16 @@ def _discriminators(
         classes = len(class_scheme(settings))
         judges = [Discriminator(classes, width=width) for _ in range(settings.network.levels)]
     return {f"discriminator_{level}": judge for level, judge in enumerate(judges, start=1)}
+
+
+def _check_feature_maps(settings: config.Configuration, *, least: int) -> None:
+    """Refuse images, in pixels, whose features are smaller than their discriminator's stride."""
+    for field, pixels in settings.least_sides().items():
+        if pixels < least:
+            raise ConfigError(
+                f"{field} is {pixels}; features of images below {least} pixels are too small for "
+                f"their discriminators; enlarge it or lower method.discriminator_reductions"
+            )
 
 
 def set_process(settings: config.Configuration) -> None:
@@ -161,6 +173,11 @@ def batch_norm_policy(settings: config.Configuration) -> BatchNormPolicy:
     """The policy in force: a method that never sees the target has statistics of one domain."""
     chosen = settings.network.batch_norm
     return "source" if chosen == "per_domain" and not method(settings).uses_target else chosen
+
+
+def batch_norm_words(settings: config.Configuration) -> str:
+    """The policy in force, for reports; "none" for a network without batch norm."""
+    return "none" if settings.network.encoder == "vgg16" else batch_norm_policy(settings)
 
 
 def statistics(settings: config.Configuration, segmenter: DeepLab) -> DomainStatistics:

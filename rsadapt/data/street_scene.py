@@ -109,7 +109,8 @@ class Ground:
 
     def crossed(self, start: float, end: float) -> bool:
         """Whether a stretch of the street lies in the crossing."""
-        return start < self.crossing[1] and end > self.crossing[0]
+        first, last = self.crossing
+        return first < last and start < last and end > first
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,8 @@ class Discriminator(nn.Module):
         """
         if min(maps.shape[-2:]) < self.stride:
             raise ShapeError(
-                f"the discriminator needs at least {self.stride} x {self.stride} pixels, found "
-                f"{maps.shape[-2]} x {maps.shape[-1]}; use tiles of {self.stride} or more"
+                f"the discriminator needs maps of at least {self.stride} x {self.stride}, found "
+                f"{maps.shape[-2]} x {maps.shape[-1]}; use larger images"
             )
         out: Tensor = self.layers(maps)
         return out

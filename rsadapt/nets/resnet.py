@@ -32,6 +32,9 @@ class ResNetEncoder(Encoder):
             in their first convolution either way), and the max-pool rounds its size up. Names and
             shapes of tensors are alike, so that weights of either load into both; they are only
             worth what they were trained for in their own.
+
+    Attributes:
+        layout: see above.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class ResNetEncoder(Encoder):
             channels=tuple(expansion * width for width in (64, 128, 256, 512)),
             stride=8,
         )
+        self.layout = layout
 
 
 def _reduce_early(stage: nn.Module) -> None:

@@ -1,5 +1,6 @@
 """Checkpoints: whole or not at all, and never code."""
 
+import argparse
 import os
 import pickle
 
@@ -64,11 +65,35 @@ def test_writing_that_fails_leaves_the_old_state(path, monkeypatch):
 def test_code_is_refused_and_not_run(path, tmp_path, write):
     canary = tmp_path / "canary"
     write({"network": {}, "extra": Canary(canary)}, path)
-    with pytest.raises(CheckpointError, match=r"checkpoint\.pt: .*could run code"):
+    with pytest.raises(
+        CheckpointError, match=r"checkpoint\.pt: .*could run code \(it asks for \w+\.mkdir\)"
+    ):
         load(path)
     assert not canary.exists()
     torch.load(path, weights_only=False) if write is torch.save else pickle.loads(path.read_bytes())
     assert canary.exists()  # it would have
+
+
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize(
+    ("content", "asked"),
+    [
+        (torch.nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
+        ({"options": argparse.Namespace(lr=1)}, "argparse.Namespace"),
+    ],
+)
+def test_what_a_refused_file_asks_for_is_named(path, content, asked, modern):
+    torch.save(content, path, _use_new_zipfile_serialization=modern)
+    with pytest.raises(CheckpointError, match=rf"could run code \(it asks for {asked}\)") as caught:
+        load(path)
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["<!DOCTYPE html>", "version https://git-lfs.github.com/spec/v1"])
+def test_a_file_of_another_kind_is_told_from_one_with_code(path, text):
+    path.write_text(text + "\n")
+    with pytest.raises(CheckpointError, match=r"not in PyTorch's format.* web page or a git-lfs"):
+        load(path)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2, 100, 0.3, 0.9, 0.999])

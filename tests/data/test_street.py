@@ -119,6 +119,12 @@ def test_nothing_stands_in_a_crossing(domain: Domain):
     assert crossings > 1
 
 
+def test_nothing_is_left_out_for_a_crossing_that_is_not_there():
+    ground = Ground(road=4.0, pavement=6.0, crossing=(20.0, 20.0))
+    assert not ground.crossed(15.0, 25.0)
+    assert Ground(road=4.0, pavement=6.0, crossing=(20.0, 26.0)).crossed(15.0, 25.0)
+
+
 def test_value_noise_passes_through_its_lattice_and_stays_between():
     lattice = np.arange(6, dtype=float)
     corners = value_noise(3, *np.meshgrid(lattice, lattice))

@@ -42,8 +42,8 @@ def test_layers_that_do_not_halve_come_last():
 
 
 @pytest.mark.parametrize("size", [(31, 64), (64, 31)])
-def test_maps_it_cannot_judge_name_a_tile_that_it_can(size):
+def test_maps_too_small_to_judge_are_refused(size):
     judge = Discriminator(2, width=2)
-    with pytest.raises(ShapeError, match=rf"found {size[0]} x {size[1]}; use tiles of 32 or more"):
+    with pytest.raises(ShapeError, match=rf"found {size[0]} x {size[1]}; use larger images"):
         judge(torch.zeros(1, 2, *size))
     assert judge(torch.zeros(1, 2, 32, 32)).numel() == 1
