@@ -58,7 +58,7 @@ def main() -> None:
     elif options.pair != "procedural":
         rows = [row for row in rows if row.name in REAL_ROWS or not row.reported]
     if options.rows:
-        rows = [row for row in rows if row.name in options.rows or not row.reported]
+        rows = with_predecessors(rows, options.rows)
     results = run_study(rows, options.seeds, _base(options, values), options.out, progress=_report)
     if options.no_results:
         return
@@ -87,6 +87,15 @@ def further_rows(values: Values) -> list[Row]:
         Row("feature-space", {"method": feature}, after="source-first"),
         Row("least-squares", least_squares, after="source-first"),
     ]
+
+
+def with_predecessors(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """The rows of these names, and those that they start from."""
+    wanted = set(names)
+    for row in reversed(rows):
+        if row.name in wanted and row.after is not None:
+            wanted.add(row.after)
+    return [row for row in rows if row.name in wanted]
 
 
 def _options() -> argparse.Namespace:
