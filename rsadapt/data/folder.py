@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,11 +94,6 @@ class FolderDataset:
     download: str
     label_channel: int | None = None
 
-    @property
-    def splits(self) -> dict[str, int | None]:
-        """The official number of frames of each split."""
-        return {name: split.count for name, split in self.layout.items()}
-
     def split(self, name: str) -> Split:
         """A split by name.
 
@@ -164,6 +159,10 @@ def dataset_scheme(scheme: ClassScheme, dataset: FolderDataset) -> ClassScheme:
             f"choose a class table of these"
         )
     ids = tuple(dataset.ids[name] for name in scheme.names)
+    return ClassScheme(scheme.names, ids, scheme.colours, other_ids(ids))
+
+
+def other_ids(ids: Iterable[Iterable[int]]) -> tuple[int, ...]:
+    """What else an 8-bit label can hold than the ids of classes, which is unlabelled."""
     known = {value for row in ids for value in row}
-    ignored = tuple(value for value in range(256) if value not in known)
-    return ClassScheme(scheme.names, ids, scheme.colours, ignored)
+    return tuple(value for value in range(256) if value not in known)

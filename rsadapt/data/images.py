@@ -88,6 +88,16 @@ def resize_image(image: NDArray[np.uint8], height: int, width: int) -> NDArray[n
     return np.asarray(small)
 
 
+def image_planes(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """An image [height, width, 3] at the size of a network's input, [3, height, width]."""
+    return np.moveaxis(resize_image(image, height, width), -1, 0)
+
+
+def take_bands(planes: NDArray[np.uint8], bands: Sequence[int]) -> NDArray[np.uint8]:
+    """The bands at 1-based positions of [3, height, width], in that order."""
+    return planes[[band - 1 for band in bands]]
+
+
 def resize_labels(labels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Resize as Pillow's nearest neighbour does, for any dtype.
 

@@ -101,10 +101,6 @@ def test_file_of_two_endings_counts_once_and_the_first_by_name(root):
     ]
 
 
-def test_official_counts_are_those_of_the_layout():
-    assert TWO.splits == {"train": 5, "test": None}
-
-
 def test_long_lists_are_cut():
     assert listed(["a", "b"]) == "a, b"
     assert listed(list("abcdefg")) == "a, b, c, d, e, ..."
