@@ -12,7 +12,7 @@ from rsadapt.classes import IGNORE_INDEX, ClassScheme
 from rsadapt.data.augment import Augmenter
 from rsadapt.data.cityscapes import CITYSCAPES
 from rsadapt.data.folder import dataset_scheme
-from rsadapt.data.frames import FrameEvaluation, Frames, FrameSamples
+from rsadapt.data.frames import FrameEvaluation, Frames, FrameSamples, _spread
 from rsadapt.data.images import write_png
 from rsadapt.data.stream import stream
 from rsadapt.errors import ConfigError, DataError
@@ -94,6 +94,14 @@ def test_sample_depends_on_seed_and_number_alone(frames):
     assert [first[n].name for n in range(20)] != [other[n].name for n in range(20)]
 
 
+def test_passes_turn_a_frame_differently(frames):
+    source = samples(
+        replace(frames, frames=frames.frames[:1]), augment=Augmenter(["dihedral"]), scheme=None
+    )
+    turned = {source[number].image.numpy().tobytes() for number in range(12)}
+    assert len(turned) > 4
+
+
 def test_without_a_class_table_labels_are_never_opened(frames):
     for frame in frames.frames:
         frame.label.unlink()
@@ -140,6 +148,25 @@ def test_statistics_spread_over_many_frames(frames):
     many = replace(frames, frames=frames.frames * 100)
     many.statistics(lambda *call: calls.append(call))
     assert calls[-1] == ("read source", 200, 200)
+
+
+@pytest.mark.parametrize(("count", "most"), [(24966, 200), (500, 3), (7, 7), (3, 200), (1, 1)])
+def test_spread_is_even_from_the_first_to_nearly_the_last(count, most):
+    numbers = _spread(count, most)
+    steps = np.diff([*numbers, count])
+    assert numbers[0] == 0
+    assert len(numbers) == min(count, most)
+    assert steps.min() >= 1
+    assert steps.max() - steps.min() <= 1
+
+
+def test_statistics_take_the_frames_that_are_spread(frames):
+    """The last of 500 frames alone are dark, and count by their share."""
+    dark = frames.frames[0]
+    write_png(dark.image, np.zeros((24, 33, 3), np.uint8))
+    some = replace(frames, frames=frames.frames[1:2] * 400 + (dark,) * 100)
+    light = replace(frames, frames=frames.frames[1:2]).statistics()
+    assert some.statistics().mean == pytest.approx([0.8 * mean for mean in light.mean])
 
 
 def test_check_accepts_what_is_sound(frames):
