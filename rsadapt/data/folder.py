@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,10 +44,14 @@ class Files:
         return " or ".join(f"{self.folder}/*{ending}" for ending in self.endings)
 
     def find(self, root: Path) -> dict[str, Path]:
-        """Files by id: the path below the folder without its ending; none without a folder."""
+        """Files by id: the path below the folder without its ending; none without a folder.
+
+        Raises:
+            DataError: for a folder that cannot be listed.
+        """
         folder = root / self.folder
         found: dict[str, Path] = {}
-        for path in sorted(folder.rglob("*")):
+        for path in sorted(_below(folder, folder.resolve().parents)):
             key = path.relative_to(folder).as_posix()
             ending = next((end for end in self.endings if key.endswith(end)), None)
             if ending is None or path.name.startswith("."):  # archives from Macs bring "._x.png"
@@ -139,6 +143,30 @@ class FolderDataset:
                 f"{root}: expected {self.title} with {files}, found none; it takes {self.download}"
             )
         return found
+
+
+def _below(folder: Path, above: Sequence[Path]) -> Iterator[Path]:
+    """Files in a folder and those within it, linked ones too; a link back up is left alone.
+
+    Args:
+        folder: need not be there.
+        above: the folders on the way to it, without links.
+    """
+    here = folder.resolve()
+    if here in above:
+        return
+    try:
+        inside = list(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise DataError(
+            f"{folder}: expected a folder to look for images and labels in, found one that cannot "
+            f"be listed ({error.strerror}); make it readable"
+        ) from error
+    for path in inside:
+        if path.is_dir():
+            yield from _below(path, (*above, here))
+        else:
+            yield path
 
 
 def listed(names: list[str]) -> str:

@@ -1,5 +1,8 @@
 """Folder data sets: files found, paired by name, and missed by name."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -56,6 +59,25 @@ def test_frames_without_labels(root, split, labels):
 def test_files_that_macs_leave_behind_are_no_frames(root):
     (root / "images/test/._0.png").write_bytes(b"resource fork")
     assert len(TWO.frames(root, "test")) == 5
+
+
+def test_linked_folders_are_followed_and_a_link_back_is_not(root, tmp_path):
+    shutil.move(root / "images/train/town1", tmp_path / "disk")
+    (root / "images/train/town1").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk/again").symlink_to(root / "images/train")
+    (root / "images/train/up").symlink_to(root)
+    frames = TWO.frames(root, "train")
+    assert [frame.name for frame in frames] == ["0", "1", "2", "3", "4"]
+    assert frames[1].image == root / "images/train/town1/1.png"
+
+
+def test_folder_that_cannot_be_listed_is_named(root, monkeypatch):
+    def refuse(_folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError, match=r"images/train: .*cannot be listed \(Permission denied\)"):
+        TWO.frames(root, "train")
 
 
 def test_missing_folder_says_what_to_download(tmp_path):
