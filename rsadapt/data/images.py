@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import uuid
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
@@ -27,6 +28,9 @@ PALETTE = 3
 
 OPAQUE = 255
 """Alpha of a pixel that hides what is behind it."""
+
+PART = ".part"
+"""What the names of files that are being written end in; a power cut may leave one."""
 
 PILLOW_ERRORS = (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError)
 """Pillow's words for files that are damaged, or of more pixels than it takes for an image."""
@@ -176,12 +180,13 @@ def write_png(
         image.putpalette([level for colour in palette for level in colour])
     content = io.BytesIO()
     image.save(content, "PNG")
-    _publish(path, content.getvalue())
+    publish(path, content.getbuffer())
 
 
-def _publish(path: Path, content: bytes) -> None:
+def publish(path: Path, content: bytes | memoryview) -> None:
+    """Write a file that is there whole or not at all, whoever else writes it; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PART}")
     try:
         part.write_bytes(content)
         part.replace(path)
