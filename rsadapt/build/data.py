@@ -46,6 +46,7 @@ def places(settings: config.Configuration) -> Places[Imagery]:
 
     Raises:
         MissingFileError: for a file, folder or pattern that matches nothing.
+        ConfigError: where labels are needed and there are none.
         DataError: for images that cannot be read, or that do not fit together.
     """
     both: Places[Imagery] = Places(
@@ -66,7 +67,7 @@ def scored(settings: config.Configuration) -> dict[DomainName, Imagery]:
     """The imagery to score on, by domain; of image folders nothing else need be there.
 
     Raises:
-        MissingFileError, DataError: see `places`.
+        MissingFileError, ConfigError, DataError: see `places`.
     """
     if isinstance(settings.source, config.RegionSettings):
         return places(settings).scored()
@@ -134,7 +135,10 @@ def dataset_folder(settings: config.Configuration, domain: config.FolderSettings
 def _folder_place(
     name: str, domain: config.FolderSettings, settings: config.Configuration
 ) -> Place[Imagery]:
-    training = frames(name, domain, settings, domain.split, labels=name == "source")
+    labels = name == "source"
+    if labels:
+        _check_labelled(f"{name}.split", dataset(domain), domain.split)
+    training = frames(name, domain, settings, domain.split, labels=labels)
     return Place(training, _validation(name, domain, settings))
 
 
@@ -145,7 +149,16 @@ def _validation(
         return None
     if domain.validation_split == domain.split:
         raise ConfigError(f"'{name}.validation_split' is the split to train on; name another")
+    _check_labelled(f"{name}.validation_split", dataset(domain), domain.validation_split)
     return frames(name, domain, settings, domain.validation_split, domain.evaluation_size)
+
+
+def _check_labelled(field: str, found: FolderDataset, split: str) -> None:
+    if found.split(split).labels is None:
+        raise ConfigError(
+            f"'{field}': {found.title} '{split}' has no labels; choose "
+            f"{' or '.join(found.labelled)}"
+        )
 
 
 def frames(
