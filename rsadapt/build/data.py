@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -194,8 +194,42 @@ def prepared_folder(settings: config.Configuration, domain: Domain) -> Path:
     chosen = settings.source if domain == "source" else settings.target
     if settings.prepared is None or not isinstance(chosen, config.FolderSettings):
         raise ConfigError("'prepared' names a folder for the frames of image folders")
-    parts = [chosen.dataset, chosen.city, chosen.split, f"{chosen.size.width}x{chosen.size.height}"]
+    own = "_".join(part for part in Path(chosen.folder or "").parts if part not in ("/", ".."))
+    size = f"{chosen.size.width}x{chosen.size.height}"
+    parts = [chosen.dataset, chosen.city, own, chosen.split, size]
     return Path(settings.root) / settings.prepared / "-".join(part for part in parts if part)
+
+
+def prepared_frames(
+    settings: config.Configuration, both: Places[Imagery], domain: Domain
+) -> Prepared | None:
+    """A domain's training frames as `rsadapt prepare` left them; None where nothing is prepared.
+
+    Raises:
+        MissingFileError, DataError, ConfigError: where they are not there or not those.
+    """
+    imagery = (both.source if domain == "source" else both.target).training
+    if settings.prepared is None or not isinstance(imagery, Frames):
+        return None
+    scheme = class_scheme(settings) if domain == "source" else None
+    return Prepared.open(prepared_folder(settings, domain), imagery, scheme)
+
+
+def frame_counts(settings: config.Configuration) -> dict[str, tuple[int, int | None]]:
+    """How many images there are of each data set's split, and officially; none of regions.
+
+    A split that is not there at all counts as 0.
+    """
+    counts: dict[str, tuple[int, int | None]] = {}
+    for domain in (settings.source, settings.target):
+        if isinstance(domain, config.FolderSettings):
+            found = dataset(domain)
+            for name in filter(None, (domain.split, domain.validation_split)):
+                split = found.split(name)
+                there = len(split.images.find(dataset_folder(settings, domain)))
+                place = "" if domain.folder is None else f" in {domain.folder}"
+                counts[f"{found.title} {name}{place}"] = (there, split.count)
+    return counts
 
 
 # Samples
@@ -252,16 +286,13 @@ def training_samples(
     seed = 1000 * settings.seed + STREAM_SEEDS[domain]
     scheme = class_scheme(settings) if domain == "source" else None
     if isinstance(imagery, Frames):
-        prepared = None
-        if settings.prepared is not None:
-            prepared = Prepared.open(prepared_folder(settings, domain), imagery, scheme)
         return FrameSamples(
             imagery,
             seed=seed,
             normalise=normalise[domain],
             scheme=scheme,
             augment=_augmenter(settings),
-            prepared=prepared,
+            prepared=prepared_frames(settings, both, domain),
         )
     from rsadapt.data.geotiff import RandomWindows, Region
 
@@ -331,13 +362,21 @@ def evaluation_words(settings: config.Configuration) -> str:
     )
 
 
+def frame_words(counts: Mapping[str, tuple[int, int | None]]) -> dict[str, str]:
+    """What `frame_counts` counted, in words, for the record."""
+    return {
+        split: f"{there} frames" if official is None else f"{there} of {official} frames"
+        for split, (there, official) in counts.items()
+    }
+
+
 def target_split(settings: config.Configuration) -> str:
     """What of the target training saw, in words, for the record."""
     source, target = settings.source, settings.target
     if isinstance(target, config.FolderSettings):
-        same = isinstance(source, config.FolderSettings) and (source.dataset, source.split) == (
-            target.dataset,
-            target.split,
+        same = isinstance(source, config.FolderSettings) and (
+            (source.dataset, dataset_folder(settings, source), source.split)
+            == (target.dataset, dataset_folder(settings, target), target.split)
         )
         seen = f"{target.dataset} {target.split}"
     else:

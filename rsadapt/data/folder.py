@@ -108,6 +108,11 @@ class FolderDataset:
             raise ConfigError(f"{self.title} has the splits {', '.join(self.layout)}, not '{name}'")
         return self.layout[name]
 
+    @property
+    def labelled(self) -> list[str]:
+        """Names of the splits that have labels."""
+        return [name for name, split in self.layout.items() if split.labels is not None]
+
     def frames(self, root: Path, split: str, *, labels: bool = True) -> list[Frame]:
         """The frames of a split, sorted by name, as found in the folder.
 
