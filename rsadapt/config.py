@@ -247,7 +247,8 @@ class TrainingSettings(Settings):
     tile: Annotated[int, Field(ge=8)] = 256
     """Height and width of a training window, pixels."""
     augment: list[Literal["dihedral", "flip"]] = ["dihedral"]
-    """In order: see `rsadapt.data.augment`. Scenes with an up and a down bear "flip" alone."""
+    """In order: see `rsadapt.data.augment`. Frames of image folders have an up and a down and bear
+    "flip" alone; theirs is [] unless given."""
     least_valid: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of valid pixels a training window should have."""
     workers: Annotated[int, Field(ge=0)] = 2
@@ -310,6 +311,17 @@ class Configuration(Settings):
     prediction: PredictionSettings = PredictionSettings()
     device: DeviceSettings = DeviceSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_frames_upright(cls, values: Any) -> Any:
+        """Take no augmentation of image folders by default: they have an up and a down."""
+        if not isinstance(values, dict) or _kind(values.get("source")) != "image_folder":
+            return values
+        training = values.get("training", {})
+        if not isinstance(training, dict):
+            return values
+        return values | {"training": {"augment": []} | training}
+
     @model_validator(mode="after")
     def _consistent(self) -> Configuration:
         for field in ("segmentation", "adversarial"):
@@ -322,6 +334,7 @@ class Configuration(Settings):
         if bool(self.classes) == (self.class_table is not None):
             raise ValueError("give the classes either by 'classes' or by 'class_table'")
         self._check_sizes()
+        self._check_augment()
         if (self.normalisation is None) == (self.normalise_by == "given"):
             raise ValueError("normalise_by: given and the numbers of normalisation need each other")
         if _kind(self.source) != _kind(self.target):
@@ -366,6 +379,13 @@ class Configuration(Settings):
                     f"{field} is {pixels}; the discriminators of output_space need "
                     f"{LEAST_ADVERSARIAL_TILE} or more"
                 )
+
+    def _check_augment(self) -> None:
+        if _kind(self.source) == "image_folder" and "dihedral" in self.training.augment:
+            raise ValueError(
+                "training.augment: 'dihedral' turns frames of image folders upside down; choose "
+                "[flip], which leaves up and down as they are, or []"
+            )
 
     def least_sides(self) -> dict[str, int]:
         """The shorter side of training images, in pixels, by the field that decides it."""

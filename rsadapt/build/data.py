@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -46,6 +46,7 @@ def places(settings: config.Configuration) -> Places[Imagery]:
 
     Raises:
         MissingFileError: for a file, folder or pattern that matches nothing.
+        ConfigError: where labels are needed and there are none.
         DataError: for images that cannot be read, or that do not fit together.
     """
     both: Places[Imagery] = Places(
@@ -66,7 +67,7 @@ def scored(settings: config.Configuration) -> dict[DomainName, Imagery]:
     """The imagery to score on, by domain; of image folders nothing else need be there.
 
     Raises:
-        MissingFileError, DataError: see `places`.
+        MissingFileError, ConfigError, DataError: see `places`.
     """
     if isinstance(settings.source, config.RegionSettings):
         return places(settings).scored()
@@ -134,7 +135,10 @@ def dataset_folder(settings: config.Configuration, domain: config.FolderSettings
 def _folder_place(
     name: str, domain: config.FolderSettings, settings: config.Configuration
 ) -> Place[Imagery]:
-    training = frames(name, domain, settings, domain.split, labels=name == "source")
+    labels = name == "source"
+    if labels:
+        _check_labelled(f"{name}.split", dataset(domain), domain.split)
+    training = frames(name, domain, settings, domain.split, labels=labels)
     return Place(training, _validation(name, domain, settings))
 
 
@@ -145,7 +149,16 @@ def _validation(
         return None
     if domain.validation_split == domain.split:
         raise ConfigError(f"'{name}.validation_split' is the split to train on; name another")
+    _check_labelled(f"{name}.validation_split", dataset(domain), domain.validation_split)
     return frames(name, domain, settings, domain.validation_split, domain.evaluation_size)
+
+
+def _check_labelled(field: str, found: FolderDataset, split: str) -> None:
+    if found.split(split).labels is None:
+        raise ConfigError(
+            f"'{field}': {found.title} '{split}' has no labels; choose "
+            f"{' or '.join(found.labelled)}"
+        )
 
 
 def frames(
@@ -181,8 +194,42 @@ def prepared_folder(settings: config.Configuration, domain: Domain) -> Path:
     chosen = settings.source if domain == "source" else settings.target
     if settings.prepared is None or not isinstance(chosen, config.FolderSettings):
         raise ConfigError("'prepared' names a folder for the frames of image folders")
-    parts = [chosen.dataset, chosen.city, chosen.split, f"{chosen.size.width}x{chosen.size.height}"]
+    own = "_".join(part for part in Path(chosen.folder or "").parts if part not in ("/", ".."))
+    size = f"{chosen.size.width}x{chosen.size.height}"
+    parts = [chosen.dataset, chosen.city, own, chosen.split, size]
     return Path(settings.root) / settings.prepared / "-".join(part for part in parts if part)
+
+
+def prepared_frames(
+    settings: config.Configuration, both: Places[Imagery], domain: Domain
+) -> Prepared | None:
+    """A domain's training frames as `rsadapt prepare` left them; None where nothing is prepared.
+
+    Raises:
+        MissingFileError, DataError, ConfigError: where they are not there or not those.
+    """
+    imagery = (both.source if domain == "source" else both.target).training
+    if settings.prepared is None or not isinstance(imagery, Frames):
+        return None
+    scheme = class_scheme(settings) if domain == "source" else None
+    return Prepared.open(prepared_folder(settings, domain), imagery, scheme)
+
+
+def frame_counts(settings: config.Configuration) -> dict[str, tuple[int, int | None]]:
+    """How many images there are of each data set's split, and officially; none of regions.
+
+    A split that is not there at all counts as 0.
+    """
+    counts: dict[str, tuple[int, int | None]] = {}
+    for domain in (settings.source, settings.target):
+        if isinstance(domain, config.FolderSettings):
+            found = dataset(domain)
+            for name in filter(None, (domain.split, domain.validation_split)):
+                split = found.split(name)
+                there = len(split.images.find(dataset_folder(settings, domain)))
+                place = "" if domain.folder is None else f" in {domain.folder}"
+                counts[f"{found.title} {name}{place}"] = (there, split.count)
+    return counts
 
 
 # Samples
@@ -239,16 +286,13 @@ def training_samples(
     seed = 1000 * settings.seed + STREAM_SEEDS[domain]
     scheme = class_scheme(settings) if domain == "source" else None
     if isinstance(imagery, Frames):
-        prepared = None
-        if settings.prepared is not None:
-            prepared = Prepared.open(prepared_folder(settings, domain), imagery, scheme)
         return FrameSamples(
             imagery,
             seed=seed,
             normalise=normalise[domain],
             scheme=scheme,
             augment=_augmenter(settings),
-            prepared=prepared,
+            prepared=prepared_frames(settings, both, domain),
         )
     from rsadapt.data.geotiff import RandomWindows, Region
 
@@ -318,13 +362,21 @@ def evaluation_words(settings: config.Configuration) -> str:
     )
 
 
+def frame_words(counts: Mapping[str, tuple[int, int | None]]) -> dict[str, str]:
+    """What `frame_counts` counted, in words, for the record."""
+    return {
+        split: f"{there} frames" if official is None else f"{there} of {official} frames"
+        for split, (there, official) in counts.items()
+    }
+
+
 def target_split(settings: config.Configuration) -> str:
     """What of the target training saw, in words, for the record."""
     source, target = settings.source, settings.target
     if isinstance(target, config.FolderSettings):
-        same = isinstance(source, config.FolderSettings) and (source.dataset, source.split) == (
-            target.dataset,
-            target.split,
+        same = isinstance(source, config.FolderSettings) and (
+            (source.dataset, dataset_folder(settings, source), source.split)
+            == (target.dataset, dataset_folder(settings, target), target.split)
         )
         seen = f"{target.dataset} {target.split}"
     else:

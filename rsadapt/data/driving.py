@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from rsadapt.classes import ClassScheme, Colour
-
-LABEL_IDS = range(256)
-"""Every id that an 8-bit label can hold; those of no class are unlabelled."""
+from rsadapt.data.folder import other_ids
 
 CITYSCAPES_CLASSES: dict[str, tuple[int, Colour]] = {
     "road": (7, (128, 64, 128)),
@@ -38,12 +36,12 @@ CITYSCAPES_IDS = {name: (label_id,) for name, (label_id, _) in CITYSCAPES_CLASSE
 def driving_table(*without: str) -> ClassScheme:
     """The Cityscapes classes without some; what else an 8-bit label may hold is unlabelled."""
     kept = {name: row for name, row in CITYSCAPES_CLASSES.items() if name not in without}
-    known = {label_id for label_id, _ in kept.values()}
+    ids = tuple((label_id,) for label_id, _ in kept.values())
     return ClassScheme(
         names=tuple(kept),
-        ids=tuple((label_id,) for label_id, _ in kept.values()),
+        ids=ids,
         colours=tuple(colour for _, colour in kept.values()),
-        ignored=tuple(label_id for label_id in LABEL_IDS if label_id not in known),
+        ignored=other_ids(ids),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,10 +44,14 @@ class Files:
         return " or ".join(f"{self.folder}/*{ending}" for ending in self.endings)
 
     def find(self, root: Path) -> dict[str, Path]:
-        """Files by id: the path below the folder without its ending; none without a folder."""
+        """Files by id: the path below the folder without its ending; none without a folder.
+
+        Raises:
+            DataError: for a folder that cannot be listed.
+        """
         folder = root / self.folder
         found: dict[str, Path] = {}
-        for path in sorted(folder.rglob("*")):
+        for path in sorted(_below(folder, folder.resolve().parents)):
             key = path.relative_to(folder).as_posix()
             ending = next((end for end in self.endings if key.endswith(end)), None)
             if ending is None or path.name.startswith("."):  # archives from Macs bring "._x.png"
@@ -94,11 +98,6 @@ class FolderDataset:
     download: str
     label_channel: int | None = None
 
-    @property
-    def splits(self) -> dict[str, int | None]:
-        """The official number of frames of each split."""
-        return {name: split.count for name, split in self.layout.items()}
-
     def split(self, name: str) -> Split:
         """A split by name.
 
@@ -108,6 +107,11 @@ class FolderDataset:
         if name not in self.layout:
             raise ConfigError(f"{self.title} has the splits {', '.join(self.layout)}, not '{name}'")
         return self.layout[name]
+
+    @property
+    def labelled(self) -> list[str]:
+        """Names of the splits that have labels."""
+        return [name for name, split in self.layout.items() if split.labels is not None]
 
     def frames(self, root: Path, split: str, *, labels: bool = True) -> list[Frame]:
         """The frames of a split, sorted by name, as found in the folder.
@@ -146,6 +150,30 @@ class FolderDataset:
         return found
 
 
+def _below(folder: Path, above: Sequence[Path]) -> Iterator[Path]:
+    """Files in a folder and those within it, linked ones too; a link back up is left alone.
+
+    Args:
+        folder: need not be there.
+        above: the folders on the way to it, without links.
+    """
+    here = folder.resolve()
+    if here in above:
+        return
+    try:
+        inside = list(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise DataError(
+            f"{folder}: expected a folder to look for images and labels in, found one that cannot "
+            f"be listed ({error.strerror}); make it readable"
+        ) from error
+    for path in inside:
+        if path.is_dir():
+            yield from _below(path, (*above, here))
+        else:
+            yield path
+
+
 def listed(names: list[str]) -> str:
     """The first few names, and that there are more."""
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
@@ -164,6 +192,10 @@ def dataset_scheme(scheme: ClassScheme, dataset: FolderDataset) -> ClassScheme:
             f"choose a class table of these"
         )
     ids = tuple(dataset.ids[name] for name in scheme.names)
+    return ClassScheme(scheme.names, ids, scheme.colours, other_ids(ids))
+
+
+def other_ids(ids: Iterable[Iterable[int]]) -> tuple[int, ...]:
+    """What else an 8-bit label can hold than the ids of classes, which is unlabelled."""
     known = {value for row in ids for value in row}
-    ignored = tuple(value for value in range(256) if value not in known)
-    return ClassScheme(scheme.names, ids, scheme.colours, ignored)
+    return tuple(value for value in range(256) if value not in known)

@@ -93,7 +93,8 @@ def check_dataset(
         decode: False only counts and pairs, in seconds.
 
     Raises:
-        ConfigError: for a split that the data set does not have; never for what is found.
+        ConfigError: for a split that the data set does not have.
+        DataError: for a folder that cannot be listed; never for the files in it.
     """
     root = Path(root)
     names = splits if splits is not None else _usual(dataset, root)

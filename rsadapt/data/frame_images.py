@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rsadapt.data.images import read_image, resize_image
+from rsadapt.data.images import image_planes, read_image, take_bands
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.sample import Picture
 
@@ -40,10 +40,9 @@ class FrameImages:
             MissingFileError: where a file is not there.
             DataError: where it cannot be decoded or is no colour image.
         """
-        order = [band - 1 for band in self.bands]
         for path in self.paths:
             full = read_image(path)
-            planes = np.moveaxis(resize_image(full, *self.size), -1, 0)[order]
+            planes = take_bands(image_planes(full, *self.size), self.bands)
             image = self.normalise(planes, np.ones(self.size, bool))
             height, width = full.shape[:2]
             yield Picture(path.stem, torch.from_numpy(image), (height, width))

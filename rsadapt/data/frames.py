@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rsadapt.classes import IGNORE_INDEX, ClassScheme
 from rsadapt.data.folder import FolderDataset, Frame, dataset_scheme, listed
-from rsadapt.data.images import read_image, read_labels, resize_image, resize_labels
+from rsadapt.data.images import image_planes, read_image, read_labels, resize_labels, take_bands
 from rsadapt.errors import ConfigError, DataError
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.statistics import BandStatistics, band_statistics
@@ -67,22 +67,17 @@ class Frames:
         """
         pixels, valid = FramePixels(self, None), np.ones(self.size, bool)
         return band_statistics(
-            (pixels.image(number)[self.index], valid)
+            (take_bands(pixels.image(number), self.bands), valid)
             for number in watched(
                 _spread(len(self.frames), STATISTICS_FRAMES), f"read {self.name}", progress
             )
         )
 
-    @property
-    def index(self) -> list[int]:
-        """Positions of the bands in an array of red, green and blue."""
-        return [band - 1 for band in self.bands]
-
-    def check(self, scheme: ClassScheme | None, progress: Progress | None = None) -> None:
+    def check(self, scheme: ClassScheme, progress: Progress | None = None) -> None:
         """Open a few frames, so that what cannot work is refused before a run starts.
 
         Args:
-            scheme: the run's class table where labels are needed; None opens none.
+            scheme: the run's class table.
             progress: told of every frame.
 
         Raises:
@@ -90,7 +85,7 @@ class Frames:
                 table's classes in any frame opened.
             ConfigError: for a class that the data set does not have.
         """
-        pixels, found = FramePixels(self, scheme), scheme is None
+        pixels, found = FramePixels(self, scheme), False
         numbers = _spread(len(self.frames), CHECKED_FRAMES)
         for number in watched(numbers, f"check {self.name}", progress):
             pixels.image(number)
@@ -143,8 +138,7 @@ class FramePixels:
             MissingFileError: where the file is gone.
             DataError: where it cannot be decoded or is no colour image.
         """
-        image = read_image(self.frames.frames[number].image)
-        return np.moveaxis(resize_image(image, *self.frames.size), -1, 0)
+        return image_planes(read_image(self.frames.frames[number].image), *self.frames.size)
 
     def label(self, number: int) -> NDArray[np.uint8]:
         """Train ids at the frames' size, uint8 [height, width].
@@ -207,7 +201,7 @@ class FrameSamples:
         """
         frame = self._frame(number)
         valid = np.ones(self.frames.size, bool)
-        image = self.normalise(self.pixels.image(frame)[self.frames.index], valid)
+        image = self.normalise(take_bands(self.pixels.image(frame), self.frames.bands), valid)
         label = None if self.scheme is None else self.pixels.label(frame).astype(np.int64)
         if self.augment is not None:
             turn = int(np.random.default_rng([self.seed or 0, number]).integers(2**31))
@@ -254,7 +248,7 @@ class FrameEvaluation:
             DataError: where a file cannot be decoded or is of the wrong kind.
         """
         valid = np.ones(self.frames.size, bool)
-        image = self.normalise(self.pixels.image(number)[self.frames.index], valid)
+        image = self.normalise(take_bands(self.pixels.image(number), self.frames.bands), valid)
         label = self.pixels.full_label(number).astype(np.int64)
         return _sample(image, valid, label, self.frames.frames[number].name)
 

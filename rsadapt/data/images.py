@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import uuid
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
@@ -19,24 +20,47 @@ from rsadapt.errors import DataError, MissingFileError, ShapeError
 PNG = b"\x89PNG\r\n\x1a\n"
 """What every PNG begins with (ISO/IEC 15948, 5.2)."""
 
+COLOUR_TYPE = 25
+"""Byte of a PNG that says how it stores colours (ISO/IEC 15948, 11.2.2)."""
+
+PALETTE = 3
+"""Its value for palette images."""
+
+OPAQUE = 255
+"""Alpha of a pixel that hides what is behind it."""
+
+PART = ".part"
+"""What the names of files that are being written end in; a power cut may leave one."""
+
+PILLOW_ERRORS = (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError)
+"""Pillow's words for files that are damaged, or of more pixels than it takes for an image."""
+
 AGAIN = "copy or download the file again, or leave it out"
 
 
 def read_image(path: Path | str) -> NDArray[np.uint8]:
-    """Read a colour image.
+    """Read a colour image; a palette is looked up.
 
     Args:
-        path: an image of three bands of 8 bits.
+        path: an image of red, green and blue of 8 bits, which may have an opaque alpha channel.
 
     Returns:
         uint8 [height, width, 3], red, green and blue.
 
     Raises:
         MissingFileError: where there is no such file.
-        DataError: for a file that is damaged or cut short, or an image of another kind.
+        DataError: for a file that is damaged, cut short or cannot be read, or an image of another
+            kind.
     """
     path = Path(path)
-    bands = _decode(path)
+    bands = _decode(path, colours=True)
+    if len(bands) == 4 and bands.dtype == np.uint8:
+        if (bands[3] != OPAQUE).any():
+            raise DataError(
+                f"{path}: expected a colour image, found an alpha channel with pixels that are not "
+                f"opaque; convert the images to 8-bit RGB over the background that is meant"
+            )
+        bands = bands[:3]
     if len(bands) != 3 or bands.dtype != np.uint8:
         raise DataError(
             f"{path}: expected a colour image of 3 bands of 8 bits, found {_kind(bands)}; convert "
@@ -57,7 +81,7 @@ def read_labels(path: Path | str, channel: int | None = None) -> NDArray[Any]:
 
     Raises:
         MissingFileError: where there is no such file.
-        DataError: for a file that is damaged or cut short, or without that channel.
+        DataError: for a file that is damaged, cut short or cannot be read, or without that channel.
     """
     path = Path(path)
     bands = _decode(path)
@@ -86,6 +110,16 @@ def resize_image(image: NDArray[np.uint8], height: int, width: int) -> NDArray[n
         return image
     small = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(small)
+
+
+def image_planes(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """An image [height, width, 3] at the size of a network's input, [3, height, width]."""
+    return np.moveaxis(resize_image(image, height, width), -1, 0)
+
+
+def take_bands(planes: NDArray[np.uint8], bands: Sequence[int]) -> NDArray[np.uint8]:
+    """The bands at 1-based positions of [3, height, width], in that order."""
+    return planes[[band - 1 for band in bands]]
 
 
 def resize_labels(labels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
@@ -146,12 +180,13 @@ def write_png(
         image.putpalette([level for colour in palette for level in colour])
     content = io.BytesIO()
     image.save(content, "PNG")
-    _publish(path, content.getvalue())
+    publish(path, content.getbuffer())
 
 
-def _publish(path: Path, content: bytes) -> None:
+def publish(path: Path, content: bytes | memoryview) -> None:
+    """Write a file that is there whole or not at all, whoever else writes it; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PART}")
     try:
         part.write_bytes(content)
         part.replace(path)
@@ -159,17 +194,21 @@ def _publish(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def _decode(path: Path) -> NDArray[Any]:
+def _decode(path: Path, *, colours: bool = False) -> NDArray[Any]:
     """Stored values [bands, height, width] of an image file; PNG by GDAL, where it is there.
 
     Every other format is left to Pillow, whose colours of subsampled JPEGs are not GDAL's.
+
+    Args:
+        path: the file.
+        colours: True gives a palette image's colours with their alpha, in place of its indices.
     """
-    if not path.is_file():
-        raise MissingFileError(f"{path}: expected an image file, found none; check the path")
-    content = path.read_bytes()
+    content = _content(path)
     if not content.startswith(PNG):
-        return _by_pillow(content, path)
+        return _by_pillow(content, path, colours=colours)
     _check_png(content, path)
+    if colours and content[COLOUR_TYPE] == PALETTE:
+        return _by_pillow(content, path, colours=True)
     try:
         from rsadapt.geo.raster import decode_image
     except ModuleNotFoundError as error:
@@ -177,7 +216,22 @@ def _decode(path: Path) -> NDArray[Any]:
             raise
         _check_pillow_reads(content, path)
         return _by_pillow(content, path)
-    return decode_image(content, path)
+    try:
+        return decode_image(content, path)
+    except MemoryError as error:
+        raise DataError(_undecodable(content, path, "GDAL", error)) from error
+
+
+def _content(path: Path) -> bytes:
+    if not path.is_file():
+        raise MissingFileError(f"{path}: expected an image file, found none; check the path")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path}: expected an image file, found one that cannot be read ({error.strerror}); "
+            f"make it readable, or copy or download it again"
+        ) from error
 
 
 def _check_png(content: bytes, path: Path) -> None:
@@ -203,7 +257,7 @@ def _check_png(content: bytes, path: Path) -> None:
 
 def _check_pillow_reads(content: bytes, path: Path) -> None:
     """Refuse what Pillow would change without a word: 16-bit colours, grey of less than 8 bits."""
-    bits, colour = content[24], content[25]  # of the header chunk (ISO/IEC 15948, 11.2.2)
+    bits, colour = content[COLOUR_TYPE - 1], content[COLOUR_TYPE]
     if (colour == 0 and bits < 8) or (colour in (2, 4, 6) and bits > 8):
         raise DataError(
             f"{path}: reading a PNG of {bits} bits a band with colour type {colour} takes "
@@ -211,15 +265,24 @@ def _check_pillow_reads(content: bytes, path: Path) -> None:
         )
 
 
-def _by_pillow(content: bytes, path: Path) -> NDArray[Any]:
+def _by_pillow(content: bytes, path: Path, *, colours: bool = False) -> NDArray[Any]:
     try:
-        pixels = np.asarray(Image.open(io.BytesIO(content)))
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's words for damaged files
-        raise DataError(
-            f"{path}: expected an image, found {len(content)} bytes that Pillow cannot decode "
-            f"({type(error).__name__}); {AGAIN}"
-        ) from error
+        image: Image.Image = Image.open(io.BytesIO(content))
+        if colours and image.mode in ("P", "PA"):
+            image = image.convert("RGBA")
+        pixels = np.asarray(image)
+    except PILLOW_ERRORS as error:
+        raise DataError(_undecodable(content, path, "Pillow", error)) from error
+    if colours and image.mode == "CMYK":
+        raise DataError(f"{path}: expected a colour image, found CMYK; convert it to 8-bit RGB")
     return pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+
+
+def _undecodable(content: bytes, path: Path, decoder: str, error: BaseException) -> str:
+    return (
+        f"{path}: expected an image, found {len(content)} bytes that {decoder} cannot decode "
+        f"({type(error).__name__}); {AGAIN}"
+    )
 
 
 def _kind(bands: NDArray[Any]) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,19 @@ from numpy.typing import NDArray
 from rsadapt.classes import ClassScheme
 from rsadapt.data.folder import dataset_scheme
 from rsadapt.data.frames import FramePixels, Frames
+from rsadapt.data.images import PART, publish
 from rsadapt.errors import ConfigError, DataError, MissingFileError, OutputExistsError
 from rsadapt.progress import Progress, watched
 
 FACTS = "prepared.json"
 """The file that says what a folder of prepared frames holds."""
+
+DIGESTS = {
+    "names_sha256": "the frames' names differ",
+    "images_sha256": "the image files differ in size, as those of another folder do",
+    "labels_sha256": "the label files differ in size, as those of another folder do",
+}
+"""What it means that two folders differ in one of these facts."""
 
 HEADER = 128
 """Bytes of an array file before its pixels (NumPy's format 1.0)."""
@@ -48,26 +58,20 @@ class Prepared:
         Args:
             folder: what was `out` of `prepare`.
             frames: what it must hold.
-            scheme: the class table it must hold; None for samples without labels.
+            scheme: the class table it must hold; None for samples without labels, which it may
+                hold nevertheless.
 
         Raises:
-            MissingFileError: where nothing was prepared, or not all of it.
+            MissingFileError: where nothing was prepared, or not all of it, or an original is gone.
             DataError: where its facts cannot be read.
             ConfigError: where other frames, another size or other classes were prepared.
         """
         folder = Path(folder)
         held = _read_facts(folder)
-        wanted = _facts(frames, scheme)
-        if scheme is None:
-            wanted["classes"] = held.get("classes")
-        differing = [key for key, value in wanted.items() if held.get(key) != value]
-        if differing:
+        if differing := _differences(held, _facts(frames, scheme)):
             raise ConfigError(
-                f"{folder / FACTS}: "
-                + "; ".join(
-                    f"expected {key} {wanted[key]}, found {held.get(key)}" for key in differing
-                )
-                + f"; prepare the {frames.name} anew in another folder, or go without"
+                f"{folder / FACTS}: {differing}; prepare the {frames.name} anew in another folder, "
+                f"or go without"
             )
         count, done = len(frames.frames), _finished(folder)
         if missing := [number for number in range(count) if number not in done]:
@@ -75,7 +79,7 @@ class Prepared:
                 f"{folder}: expected {count} prepared frames, {len(missing)} are missing; prepare "
                 f"again: it goes on where it was stopped"
             )
-        return cls(folder, _shape(frames, held["classes"] is not None))
+        return cls(folder, _shape(frames, _labelled(held)))
 
     def image(self, number: int) -> NDArray[np.uint8]:
         """Red, green and blue, uint8 [3, height, width].
@@ -117,8 +121,8 @@ def prepare(
 ) -> Prepared:
     """Read every frame once and keep it at its size; a stopped run goes on where it was.
 
-    The first report, before any work, says what the disk must hold. Source files that change
-    later are not noticed.
+    The first report, before any work, says what the disk must hold. Frames that were prepared with
+    labels serve without them, too. An original that changes later is noticed by its size alone.
 
     Args:
         frames: which.
@@ -129,15 +133,20 @@ def prepare(
     Raises:
         ConfigError: for a class that the data set does not have.
         OutputExistsError: where the folder holds something else.
+        MissingFileError: where an original is gone.
         DataError: where the disk has not enough room or a frame cannot be read.
     """
     out = Path(out)
-    pixels, count = FramePixels(frames, scheme), len(frames.frames)
+    pixels, facts = FramePixels(frames, scheme), _facts(frames, scheme)
+    held = _held(out, facts)
+    if scheme is None and held is not None and _labelled(held):
+        return Prepared.open(out, frames, None)
     done = _finished(out)
-    left = [number for number in range(count) if number not in done]
+    left = [number for number in range(len(frames.frames)) if number not in done]
     need = len(left) * frame_bytes(frames, scheme)
     _check_room(out, need)
-    _claim(out, _facts(frames, scheme))
+    if held is None:
+        publish(out / FACTS, (json.dumps(facts, indent=1) + "\n").encode())
     task = f"prepare {frames.name}, {need / 1e9:.1f} GB"
     if progress is not None:
         progress(task, 0, len(left))
@@ -162,18 +171,53 @@ def _shape(frames: Frames, labelled: bool) -> tuple[int, int, int]:
 
 def _facts(frames: Frames, scheme: ClassScheme | None) -> dict[str, Any]:
     """What two folders of prepared frames may differ in, as JSON gives it back."""
-    names = "\n".join(frame.name for frame in frames.frames)
-    classes = None
+    classes = labels = None
     if scheme is not None:
         own = dataset_scheme(scheme, frames.dataset)
         classes = [[name, list(ids)] for name, ids in zip(own.names, own.ids, strict=True)]
+        labels = _digest(_size(frame.label) for frame in frames.frames if frame.label is not None)
     return {
         "dataset": frames.dataset.title,
         "frames": len(frames.frames),
-        "names_sha256": hashlib.sha256(names.encode()).hexdigest(),
         "size": list(frames.size),
         "classes": classes,
+        "names_sha256": _digest(frame.name for frame in frames.frames),
+        "images_sha256": _digest(_size(frame.image) for frame in frames.frames),
+        "labels_sha256": labels,
     }
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _size(path: Path) -> str:
+    """A file's bytes: they tell folders of one layout apart, and a copy's are the original's.
+
+    Times of change would not be: a data set that is copied or unpacked again has others.
+    """
+    try:
+        return str(path.stat().st_size)
+    except OSError as error:
+        raise MissingFileError(
+            f"{path}: expected a file of the data set, found none ({error.strerror}); copy or "
+            f"download it again"
+        ) from error
+
+
+def _labelled(facts: dict[str, Any]) -> bool:
+    return facts.get("classes") is not None
+
+
+def _differences(held: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """How prepared frames differ from those wanted, in words; none where they may serve."""
+    ignored = () if _labelled(wanted) else ("classes", "labels_sha256")
+    keys = [key for key in wanted if key not in ignored and held.get(key) != wanted[key]]
+    told = [
+        f"expected {key} {wanted[key]}, found {held.get(key)}" for key in keys if key not in DIGESTS
+    ]
+    digests = [DIGESTS[key] for key in keys if key in DIGESTS]
+    return "; ".join(told or digests[:1])
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:
@@ -191,23 +235,26 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _claim(out: Path, facts: dict[str, Any]) -> None:
-    """Make the folder one of these facts, or see that it is."""
+def _held(out: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
+    """What a folder holds that may serve for these facts; None for a new or empty folder.
+
+    Raises:
+        OutputExistsError: where it holds something else.
+    """
     if not (out / FACTS).exists():
-        if out.exists() and any(out.iterdir()):
+        if out.exists() and any(path.suffix != PART for path in out.iterdir()):
             raise OutputExistsError(
                 f"{out}: expected a new folder or one of prepared frames, found other files; "
                 f"choose another"
             )
-        out.mkdir(parents=True, exist_ok=True)
-        part = out / f"{FACTS}.part"
-        part.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        part.replace(out / FACTS)
-    elif _read_facts(out) != facts:
+        return None
+    held = _read_facts(out)
+    if differing := _differences(held, facts):
         raise OutputExistsError(
-            f"{out}: holds prepared frames of another choice of frames, size or classes (see "
-            f"{FACTS}); choose another folder or delete this one"
+            f"{out}: holds prepared frames of another choice ({differing}); choose another folder "
+            f"or delete this one"
         )
+    return held
 
 
 def _check_room(out: Path, need: int) -> None:
@@ -221,7 +268,7 @@ def _check_room(out: Path, need: int) -> None:
 
 
 def _finished(folder: Path) -> set[int]:
-    return {int(path.stem) for path in folder.glob("*.npy")}
+    return {int(path.stem) for path in folder.glob("*.npy") if path.stem.isdecimal()}
 
 
 def _file(folder: Path, number: int) -> Path:
@@ -229,10 +276,9 @@ def _file(folder: Path, number: int) -> Path:
 
 
 def _save(path: Path, planes: NDArray[np.uint8]) -> None:
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        np.save(file, planes)
-    part.replace(path)
+    content = io.BytesIO()
+    np.save(content, planes)
+    publish(path, content.getbuffer())
 
 
 def _damaged(path: Path, found: str) -> str:

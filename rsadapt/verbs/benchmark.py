@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,9 @@ from rsadapt.published import PUBLISHED
 from rsadapt.run import RunFolder
 from rsadapt.study import Result, Row, best_snapshots, run_study, summary
 
+FrameCounts = Mapping[str, Mapping[str, tuple[int, int | None]]]
+"""By row and split, how many frames there are and how many officially."""
+
 GIVEN_APART = {"root": "--data", "seed": "--seeds", "init_from": "--init"}
 """Fields of a recipe that the benchmark fills in itself, and what they are given by."""
 
@@ -31,6 +34,7 @@ FACTS = (
     "batch_norm",
     "evaluation",
     "target_split",
+    "frames",
     "commit",
     "platform",
     "packages",
@@ -96,9 +100,10 @@ def benchmark(
         _with_weights(everything[row], init, vgg_init)
         for row in _check_rows(chosen.default if rows is None else rows, everything)
     ]
-    _check_data(picked, values)
+    frames = _check_data(picked, values)
+    _tell_other_counts(frames, progress)
     results = run_study(picked, seeds, lambda _: values, out / "runs", progress=progress)
-    return _write(name, chosen, results, out, init=init, variant=variant)
+    return _write(name, chosen, results, frames, out, init=init, variant=variant)
 
 
 def _choose(name: str) -> Benchmark:
@@ -143,15 +148,26 @@ def _with_weights(row: Row, init: str, vgg_init: str | None) -> Row:
     return replace(row, changes=row.changes | initial_weights(init, row, vgg_init))
 
 
-def _check_data(rows: Sequence[Row], values: Values) -> None:
-    """Find every row's images, validation labels and fitting weights before any is trained."""
+def _check_data(rows: Sequence[Row], values: Values) -> FrameCounts:
+    """Find every row's images, validation labels and fitting weights before any is trained.
+
+    Prepared frames are opened, too.
+
+    Returns:
+        By row, `build.frame_counts`.
+    """
     tried: set[tuple[str, str]] = set()
+    counts = {}
     for row in rows:
         settings = config.parse(config.change(values, row.changes), where=f"row '{row.name}'")
-        if "target" not in build.places(settings).scored():
+        places = build.places(settings)
+        if "target" not in places.scored():
             raise DataError(
                 f"row '{row.name}': the target has no labelled validation split to score on"
             )
+        build.prepared_frames(settings, places, "source")
+        build.prepared_frames(settings, places, "target")
+        counts[row.name] = build.frame_counts(settings)
         if settings.init_from is not None and not Path(settings.init_from).exists():
             raise MissingFileError(
                 f"{settings.init_from}: no weight file here; name the initial weights by --init: "
@@ -160,14 +176,42 @@ def _check_data(rows: Sequence[Row], values: Values) -> None:
         key = (str(settings.init_from), settings.network.model_dump_json())
         if settings.init_from is not None and key not in tried:
             tried.add(key)
-            bands = build.places(settings).source.training.bands
+            bands = places.source.training.bands
             warm_start(build.learner(settings, len(bands)).parts, settings, bands)
+    return counts
+
+
+def _other_counts(frames: FrameCounts) -> dict[str, tuple[int, int]]:
+    """By split, how many frames there are and how many officially, where these differ."""
+    return {
+        split: (there, official)
+        for counts in frames.values()
+        for split, (there, official) in counts.items()
+        if official is not None and there != official
+    }
+
+
+def _tell_other_counts(frames: FrameCounts, progress: Progress | None) -> None:
+    if progress is not None:
+        for split, (there, official) in _other_counts(frames).items():
+            progress(f"note: not the official number of frames, {split}", there, official)
+
+
+def _with_note(markdown: str, frames: FrameCounts) -> str:
+    """A report that says below its title which splits are not what published figures come from."""
+    others = [f"{split} {n} of {m}" for split, (n, m) in _other_counts(frames).items()]
+    if not others:
+        return markdown
+    title, rest = markdown.split("\n\n", 1)
+    note = f"**Not the official number of frames: {', '.join(others)}.**"
+    return "\n\n".join((title, note, rest))
 
 
 def _write(
     name: str,
     chosen: Benchmark,
     results: Sequence[Result],
+    frames: FrameCounts,
     out: Path,
     *,
     init: str,
@@ -176,12 +220,11 @@ def _write(
     """Write the tables, the figures and the chart."""
     measured, best = summary(results), best_snapshots(results)
     published = PUBLISHED.get(name, {})
-    records = _records(results)
+    records = _records(results, frames)
     file = BenchmarkResult(measured, out / "table.md", out / "table.json", out / "table.png")
     title = f"{chosen.title}, as {'the paper says' if variant == 'paper' else 'published'}"
-    file.markdown.write_text(
-        tables.benchmark_markdown(title, measured, best, published, records), encoding="utf-8"
-    )
+    markdown = tables.benchmark_markdown(title, measured, best, published, records)
+    file.markdown.write_text(_with_note(markdown, frames), encoding="utf-8")
     content = {
         "benchmark": name,
         "variant": variant,
@@ -204,11 +247,15 @@ def _write(
     return file
 
 
-def _records(results: Sequence[Result]) -> Values:
-    """By row, what its runs state of themselves: once where its seeds agree, else by seed."""
+def _records(results: Sequence[Result], frames: FrameCounts) -> Values:
+    """By row, what its runs state of themselves: once where its seeds agree, else by seed.
+
+    Runs that do not state how many frames they had are given those that are there now.
+    """
     found: dict[str, dict[str, Values]] = {}
     for result in results:
-        record = json.loads(RunFolder(result.run).record.read_text(encoding="utf-8"))
+        record = {"frames": build.frame_words(frames[result.row])}
+        record |= json.loads(RunFolder(result.run).record.read_text(encoding="utf-8"))
         found.setdefault(result.row, {})[f"seed {result.seed}"] = record
     return {
         row: {key: _agreed({seed: record[key] for seed, record in runs.items()}) for key in FACTS}

@@ -50,13 +50,14 @@ def _named(name: str, data: Path) -> list[tuple[FolderDataset, Path, list[str] |
         raise MissingFileError(
             f"no data set is called '{name}' (there are {', '.join(known)}); {error}"
         ) from error
-    found: dict[Path, tuple[FolderDataset, list[str]]] = {}
+    found: dict[tuple[Path, str], tuple[FolderDataset, list[str]]] = {}
     for domain in (settings.source, settings.target):
         if not isinstance(domain, FolderSettings):
             raise ConfigError(
                 f"{name}: its regions are GeoTIFF scenes; look at them with: rsadapt inspect"
             )
         folder = build.dataset_folder(settings, domain)
-        splits = found.setdefault(folder, (build.dataset(domain), []))[1]
+        dataset = build.dataset(domain)
+        splits = found.setdefault((folder, dataset.title), (dataset, []))[1]
         splits += [s for s in (domain.split, domain.validation_split) if s and s not in splits]
-    return [(dataset, folder, splits) for folder, (dataset, splits) in found.items()]
+    return [(dataset, folder, splits) for (folder, _), (dataset, splits) in found.items()]

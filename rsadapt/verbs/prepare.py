@@ -25,6 +25,8 @@ def prepare(
 ) -> list[Path]:
     """Keep the resized training frames of both domains in a folder; a stopped run goes on.
 
+    Where both are the same frames, they are kept once, with labels.
+
     Args:
         config: a configuration, or a ready recipe's name.
         out: gets a folder for each data set, split and size; name it as `prepared` to train.
@@ -38,7 +40,8 @@ def prepare(
     Raises:
         ConfigError: for GeoTIFF regions.
         MissingFileError, DataError: for frames that are not there or cannot be read.
-        OutputExistsError: where a folder holds something else, or `out` is a file.
+        OutputExistsError: where a folder holds something else, such as the same frames without the
+            labels that are needed, or `out` is a file.
         DataError: where the disk has not enough room.
     """
     if out.is_file():
@@ -49,10 +52,10 @@ def prepare(
     settings = settings.model_copy(update={"prepared": str(out.resolve())})
     places = build.places(settings)
     scheme = build.class_scheme(settings)
-    folders = []
+    folders: dict[Path, None] = {}
     for domain, place in (("source", places.source), ("target", places.target)):
         frames = cast("Frames", place.training)
         folder = build.prepared_folder(settings, cast("Domain", domain))
         prepare_frames(frames, scheme if domain == "source" else None, folder, progress)
-        folders.append(folder)
-    return folders
+        folders[folder] = None
+    return list(folders)

@@ -23,4 +23,9 @@ def test_dummy_labels_of_the_test_split_are_left_alone(tmp_path):
 
 
 def test_official_counts():
-    assert CITYSCAPES.splits == {"train": 2975, "val": 500, "test": 1525, "train_extra": 19998}
+    assert {name: split.count for name, split in CITYSCAPES.layout.items()} == {
+        "train": 2975,
+        "val": 500,
+        "test": 1525,
+        "train_extra": 19998,
+    }

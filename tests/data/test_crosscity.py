@@ -24,4 +24,7 @@ def test_official_layout_is_found(tmp_path, ending):
 def test_13_classes_have_cityscapes_ids(city):
     table = DRIVING_TABLES["cityscapes-13"]
     assert dataset_scheme(table, city) == table
-    assert city.splits == {"train": 3200, "test": 100}
+    assert {name: split.count for name, split in city.layout.items()} == {
+        "train": 3200,
+        "test": 100,
+    }

@@ -7,6 +7,35 @@ from rsadapt.data.driving import DRIVING_TABLES
 PUBLISHED = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
 
 
+OFFICIAL = {
+    "road": (128, 64, 128),
+    "sidewalk": (244, 35, 232),
+    "building": (70, 70, 70),
+    "wall": (102, 102, 156),
+    "fence": (190, 153, 153),
+    "pole": (153, 153, 153),
+    "traffic light": (250, 170, 30),
+    "traffic sign": (220, 220, 0),
+    "vegetation": (107, 142, 35),
+    "terrain": (152, 251, 152),
+    "sky": (70, 130, 180),
+    "person": (220, 20, 60),
+    "rider": (255, 0, 0),
+    "car": (0, 0, 142),
+    "truck": (0, 0, 70),
+    "bus": (0, 60, 100),
+    "train": (0, 80, 100),
+    "motorcycle": (0, 0, 230),
+    "bicycle": (119, 11, 32),
+}
+"""Colours by name in the order of train ids, as the data set's own label table has them."""
+
+
+def test_names_and_colours_are_the_official_ones():
+    table = DRIVING_TABLES["cityscapes-19"]
+    assert list(zip(table.names, table.colours, strict=True)) == list(OFFICIAL.items())
+
+
 def test_19_classes_are_encoded_as_published():
     raw = np.arange(256, dtype=np.uint8)
     expected = np.full(256, IGNORE_INDEX)

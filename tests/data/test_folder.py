@@ -1,5 +1,8 @@
 """Folder data sets: files found, paired by name, and missed by name."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -58,6 +61,25 @@ def test_files_that_macs_leave_behind_are_no_frames(root):
     assert len(TWO.frames(root, "test")) == 5
 
 
+def test_linked_folders_are_followed_and_a_link_back_is_not(root, tmp_path):
+    shutil.move(root / "images/train/town1", tmp_path / "disk")
+    (root / "images/train/town1").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk/again").symlink_to(root / "images/train")
+    (root / "images/train/up").symlink_to(root)
+    frames = TWO.frames(root, "train")
+    assert [frame.name for frame in frames] == ["0", "1", "2", "3", "4"]
+    assert frames[1].image == root / "images/train/town1/1.png"
+
+
+def test_folder_that_cannot_be_listed_is_named(root, monkeypatch):
+    def refuse(_folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError, match=r"images/train: .*cannot be listed \(Permission denied\)"):
+        TWO.frames(root, "train")
+
+
 def test_missing_folder_says_what_to_download(tmp_path):
     with pytest.raises(MissingFileError, match=r"images/train/\*\.png.*two\.zip from nowhere"):
         TWO.frames(tmp_path, "train")
@@ -99,10 +121,6 @@ def test_file_of_two_endings_counts_once_and_the_first_by_name(root):
         "3.png",
         "4.png",
     ]
-
-
-def test_official_counts_are_those_of_the_layout():
-    assert TWO.splits == {"train": 5, "test": None}
 
 
 def test_long_lists_are_cut():

@@ -1,7 +1,9 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from rsadapt.data.cityscapes import CITYSCAPES
 from rsadapt.data.folder_check import check_dataset
@@ -53,6 +55,22 @@ def test_damaged_files_are_named_with_the_reason(root):
     assert "cut short" in only(report).damaged[image]
     assert not report.complete
     assert check_dataset(FIVE, root, decode=False).complete
+
+
+def test_files_that_cannot_be_opened_are_told_and_the_others_checked(root, monkeypatch):
+    read = Path.read_bytes
+
+    def refuse_one(path):
+        if path == root / "images/00002.png":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse_one)
+    Image.new("RGB", (40, 40)).save(root / "images/00004.png", "BMP")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    report = only(check_dataset(FIVE, root))
+    assert [path.name for path in report.damaged] == ["00002.png", "00004.png"]
+    assert report.sizes == {(4, 6): 3}
 
 
 def test_odd_sizes_are_counted_and_harmless(root):

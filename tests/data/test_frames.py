@@ -10,26 +10,17 @@ from PIL import Image
 
 from rsadapt.classes import IGNORE_INDEX, ClassScheme
 from rsadapt.data.augment import Augmenter
-from rsadapt.data.folder import Files, FolderDataset, Split, dataset_scheme
-from rsadapt.data.frames import FrameEvaluation, Frames, FrameSamples
+from rsadapt.data.cityscapes import CITYSCAPES
+from rsadapt.data.folder import dataset_scheme
+from rsadapt.data.frames import FrameEvaluation, Frames, FrameSamples, _spread
 from rsadapt.data.images import write_png
 from rsadapt.data.stream import stream
 from rsadapt.errors import ConfigError, DataError
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.statistics import band_statistics
 
-TWO = FolderDataset(
-    title="Two",
-    folder="two",
-    layout={
-        "train": Split(Files("images/train", (".png",)), Files("ids/train", ("_ids.png",)), 5),
-        "test": Split(Files("images/test", (".png",)), None, None),
-    },
-    ids={"road": (3, 4), "sky": (1,), "wall": (9,)},
-    download="two.zip from nowhere",
-)
-SCHEME = ClassScheme(("sky", "road"), ((23,), (7,)), ((0, 0, 9), (9, 0, 9)), (255,))
-TRAIN = {1: 0, 3: 1, 4: 1}
+SCHEME = ClassScheme(("building", "road"), ((11,), (7,)), ((0, 0, 9), (9, 0, 9)))
+TRAIN = {11: 0, 7: 1}
 SIZE = (12, 20)
 MEAN = (104.0, 116.5, 122.25)
 
@@ -40,20 +31,21 @@ def root(tmp_path):
     for number in range(5):
         name = f"town{number % 2}/{number}"
         write_png(
-            tmp_path / f"images/train/{name}.png",
+            tmp_path / f"leftImg8bit/train/{name}_leftImg8bit.png",
             random.integers(0, 256, (24, 33, 3)).astype(np.uint8),
         )
         write_png(
-            tmp_path / f"ids/train/{name}_ids.png",
-            random.integers(0, 6, (25, 31)).astype(np.uint8),
+            tmp_path / f"gtFine/train/{name}_gtFine_labelIds.png",
+            random.integers(6, 13, (25, 31)).astype(np.uint8),
         )
-        write_png(tmp_path / f"images/test/{number}.png", np.zeros((24, 33, 3), np.uint8))
+        test = tmp_path / f"leftImg8bit/test/{number}_leftImg8bit.png"
+        write_png(test, np.zeros((24, 33, 3), np.uint8))
     return tmp_path
 
 
 @pytest.fixture
 def frames(root):
-    return Frames("source", tuple(TWO.frames(root, "train")), TWO, SIZE, (3, 2, 1))
+    return Frames("source", tuple(CITYSCAPES.frames(root, "train")), CITYSCAPES, SIZE, (3, 2, 1))
 
 
 def samples(frames, *, seed=0, scheme=SCHEME, normalise=None, **options):
@@ -102,6 +94,14 @@ def test_sample_depends_on_seed_and_number_alone(frames):
     assert [first[n].name for n in range(20)] != [other[n].name for n in range(20)]
 
 
+def test_passes_turn_a_frame_differently(frames):
+    source = samples(
+        replace(frames, frames=frames.frames[:1]), augment=Augmenter(["dihedral"]), scheme=None
+    )
+    turned = {source[number].image.numpy().tobytes() for number in range(12)}
+    assert len(turned) > 4
+
+
 def test_without_a_class_table_labels_are_never_opened(frames):
     for frame in frames.frames:
         frame.label.unlink()
@@ -120,13 +120,13 @@ def test_evaluation_keeps_labels_at_their_own_size(frames):
     raw = np.asarray(Image.open(frames.frames[4].label))
     assert (len(evaluation), sample.name) == (5, "4")
     assert sample.image.shape[1:] == sample.valid.shape == SIZE
-    assert np.array_equal(sample.label.numpy(), dataset_scheme(SCHEME, TWO).encode(raw))
+    assert np.array_equal(sample.label.numpy(), dataset_scheme(SCHEME, CITYSCAPES).encode(raw))
 
 
 def test_labels_of_a_split_without_any_are_refused(root):
-    frames = Frames("target", tuple(TWO.frames(root, "test")), TWO, SIZE)
+    frames = Frames("target", tuple(CITYSCAPES.frames(root, "test")), CITYSCAPES, SIZE)
     assert not frames.labelled
-    with pytest.raises(DataError, match=r"target: these frames of Two have no labels"):
+    with pytest.raises(DataError, match=r"target: these frames of Cityscapes have no labels"):
         samples(frames)
 
 
@@ -150,22 +150,41 @@ def test_statistics_spread_over_many_frames(frames):
     assert calls[-1] == ("read source", 200, 200)
 
 
+@pytest.mark.parametrize(("count", "most"), [(24966, 200), (500, 3), (7, 7), (3, 200), (1, 1)])
+def test_spread_is_even_from_the_first_to_nearly_the_last(count, most):
+    numbers = _spread(count, most)
+    steps = np.diff([*numbers, count])
+    assert numbers[0] == 0
+    assert len(numbers) == min(count, most)
+    assert steps.min() >= 1
+    assert steps.max() - steps.min() <= 1
+
+
+def test_statistics_take_the_frames_that_are_spread(frames):
+    """The last of 500 frames alone are dark, and count by their share."""
+    dark = frames.frames[0]
+    write_png(dark.image, np.zeros((24, 33, 3), np.uint8))
+    some = replace(frames, frames=frames.frames[1:2] * 400 + (dark,) * 100)
+    light = replace(frames, frames=frames.frames[1:2]).statistics()
+    assert some.statistics().mean == pytest.approx([0.8 * mean for mean in light.mean])
+
+
 def test_check_accepts_what_is_sound(frames):
     frames.check(SCHEME)
-    frames.check(None)
 
 
 def test_check_refuses_labels_without_any_class(frames):
     for frame in frames.frames:
         write_png(frame.label, np.full((25, 31), 77, np.uint8))
-    with pytest.raises(DataError, match=r"source: expected pixels of the class table.*is it Two"):
+    with pytest.raises(
+        DataError, match=r"source: expected pixels of the class table.*is it Cityscapes"
+    ):
         frames.check(SCHEME)
-    frames.check(None)
 
 
 def test_check_refuses_colours_for_labels(frames):
     write_png(frames.frames[0].label, np.zeros((25, 31, 3), np.uint8))
-    with pytest.raises(DataError, match=r"0_ids.png: expected labels of one band"):
+    with pytest.raises(DataError, match=r"0_gtFine_labelIds.png: expected labels of one band"):
         frames.check(SCHEME)
 
 

@@ -1,6 +1,8 @@
 import io
 import subprocess
 import sys
+import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -29,10 +31,43 @@ def test_image_is_what_pillow_reads(tmp_path, ending):
     assert np.array_equal(read_image(path), np.asarray(Image.open(path)))
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "I;16"])
+@pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
 def test_image_of_another_kind_is_refused(tmp_path, mode):
     Image.new(mode, (4, 3)).save(tmp_path / "image.png")
     with pytest.raises(DataError, match=r"image.png: expected a colour image of 3 bands of 8 bits"):
+        read_image(tmp_path / "image.png")
+
+
+def test_cmyk_is_no_colour_with_alpha(tmp_path):
+    Image.new("CMYK", (4, 3), (0, 0, 0, 255)).save(tmp_path / "image.jpg")
+    with pytest.raises(DataError, match=r"image.jpg: expected a colour image, found CMYK"):
+        read_image(tmp_path / "image.jpg")
+
+
+@pytest.mark.parametrize("ending", ["png", "webp"])
+def test_opaque_alpha_is_dropped_and_any_other_refused(tmp_path, ending):
+    path, image = tmp_path / f"image.{ending}", Image.fromarray(colours()).convert("RGBA")
+    image.save(path, lossless=True)
+    assert np.array_equal(read_image(path), colours())
+    image.putpixel((4, 2), (9, 9, 9, 254))
+    image.save(path, lossless=True)
+    with pytest.raises(DataError, match=rf"image.{ending}: .*pixels that are not opaque"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("ending", ["png", "gif", "bmp"])
+@pytest.mark.parametrize("count", [2, 5, 200])
+def test_palette_images_are_their_colours(tmp_path, ending, count):
+    path = tmp_path / f"image.{ending}"
+    image = Image.fromarray(colours()).quantize(count)
+    image.save(path)
+    assert np.array_equal(read_image(path), np.asarray(image.convert("RGB")))
+
+
+def test_palette_that_lets_something_through_is_refused(tmp_path):
+    image = Image.fromarray(colours()).quantize(5)
+    image.save(tmp_path / "image.png", transparency=1)
+    with pytest.raises(DataError, match="pixels that are not opaque"):
         read_image(tmp_path / "image.png")
 
 
@@ -93,6 +128,37 @@ def test_truncated_jpeg_is_refused(tmp_path):
     Image.fromarray(colours()).save(path)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(DataError, match=r"image.jpg: expected an image"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("read", [read_image, read_labels])
+def test_file_that_cannot_be_read_is_named(tmp_path, monkeypatch, read):
+    def refuse(_path):
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "image.png").touch()
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(DataError, match=r"image.png: .*cannot be read \(Permission denied\)"):
+        read(tmp_path / "image.png")
+
+
+@pytest.mark.parametrize("read", [read_image, read_labels])
+def test_more_pixels_than_an_image_has_are_refused(tmp_path, monkeypatch, read):
+    path = tmp_path / "image.bmp"
+    Image.fromarray(colours() if read is read_image else colours()[..., 0]).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(DataError, match=r"image.bmp: .*DecompressionBombError"):
+        read(path)
+
+
+def test_png_that_memory_cannot_hold_is_refused(tmp_path):
+    path = tmp_path / "huge.png"
+    write_png(path, colours())
+    content = bytearray(path.read_bytes())
+    content[16:24] = (900_000).to_bytes(4, "big") * 2  # width and height
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"huge.png: expected an image"):
         read_image(path)
 
 

@@ -1,4 +1,6 @@
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,8 +118,48 @@ def test_cache_of_other_frames_is_refused(frames, out):
     with pytest.raises(ConfigError, match="expected frames 3, found 4"):
         Prepared.open(out, fewer, SCHEME)
     turned = replace(frames, frames=frames.frames[::-1])
-    with pytest.raises(ConfigError, match="names_sha256"):
+    with pytest.raises(ConfigError, match=r"prepared\.json: the frames' names differ; prepare"):
         Prepared.open(out, turned, SCHEME)
+
+
+def test_cache_of_another_folder_is_refused_and_of_a_copy_is_not(frames, out, tmp_path):
+    def moved(name):
+        root = Path(shutil.copytree(tmp_path / "GTA5", tmp_path / name, copy_function=shutil.copy))
+        return root, replace(frames, frames=tuple(GTA5.frames(root, "all")))
+
+    prepared = prepare(frames, SCHEME, out)
+    _, copy = moved("copy")
+    assert Prepared.open(out, copy, SCHEME) == prepared
+    root, other = moved("other")
+    write_png(root / "labels/00003.png", np.zeros((20, 30), np.uint8))
+    with pytest.raises(ConfigError, match="the label files differ in size"):
+        Prepared.open(out, other, SCHEME)
+    assert Prepared.open(out, other, None) == prepared
+    write_png(root / "images/00003.png", np.zeros((20, 30, 3), np.uint8))
+    for scheme in (SCHEME, None):
+        with pytest.raises(ConfigError, match="the image files differ in size, as those of anoth"):
+            Prepared.open(out, other, scheme)
+        with pytest.raises(OutputExistsError, match=r"another choice \(the image files differ"):
+            prepare(other, scheme, out)
+    (root / "images/00003.png").unlink()
+    with pytest.raises(MissingFileError, match=r"00003\.png: expected a file of the data set"):
+        Prepared.open(out, other, None)
+
+
+def test_labelled_frames_serve_where_no_labels_are_asked_for(frames, out):
+    unlabelled = replace(frames, frames=tuple(replace(f, label=None) for f in frames.frames))
+    prepared = prepare(frames, SCHEME, out)
+    assert prepare(unlabelled, None, out) == prepared
+    (out / "000001.npy").unlink()
+    with pytest.raises(MissingFileError, match="expected 4 prepared frames, 1 are missing"):
+        prepare(unlabelled, None, out)
+    assert prepare(frames, SCHEME, out) == prepared
+
+
+def test_unlabelled_frames_do_not_serve_where_labels_are_asked_for(frames, out):
+    prepare(frames, None, out)
+    with pytest.raises(OutputExistsError, match=r"expected classes .*found None\); choose another"):
+        prepare(frames, SCHEME, out)
 
 
 def test_folder_of_other_files_is_left_alone(frames, out):
@@ -126,6 +168,49 @@ def test_folder_of_other_files_is_left_alone(frames, out):
     with pytest.raises(OutputExistsError, match="found other files"):
         prepare(frames, SCHEME, out)
     assert [path.name for path in out.iterdir()] == ["thesis.txt"]
+    (out / "thesis.txt").rename(out / "scores.npy")
+    with pytest.raises(OutputExistsError, match="found other files"):
+        prepare(frames, SCHEME, out)
+
+
+def test_arrays_of_others_are_no_frames(frames, out):
+    prepared = prepare(frames, SCHEME, out)
+    (out / "scores.npy").touch()
+    assert prepare(frames, SCHEME, out) == prepared
+
+
+@pytest.mark.parametrize("victim", [FACTS, "000002.npy"])
+def test_stop_while_writing_a_file_is_got_over(frames, out, monkeypatch, victim):
+    """As a power cut leaves it: the part is there and never becomes the file."""
+    replaced = Path.replace
+
+    def cut(part, path):
+        if path.name == victim:
+            shutil.copy(part, out / f"left{part.suffix}")
+            raise KeyboardInterrupt
+        return replaced(part, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", cut)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(frames, SCHEME, out)
+    assert [path.name for path in out.glob("*.part")] == ["left.part"]
+    assert prepare(frames, SCHEME, out) == Prepared.open(out, frames, SCHEME)
+
+
+def test_two_at_once_write_to_files_of_their_own(frames, out, monkeypatch):
+    replaced, parts = Path.replace, []
+
+    def watch(part, path):
+        parts.append(part)
+        return replaced(part, path)
+
+    monkeypatch.setattr(Path, "replace", watch)
+    prepare(frames, SCHEME, out)
+    shutil.rmtree(out)
+    prepare(frames, SCHEME, out)
+    assert len(set(parts)) == len(parts) == 10
+    assert not list(out.glob(".*"))
 
 
 def test_nothing_prepared_is_said(frames, out):

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
-from rsadapt import build, weights
+from rsadapt import build, config, weights
 from rsadapt.data.street import write_streets
 from rsadapt.errors import (
     CheckpointError,
@@ -78,6 +79,80 @@ def labels_of(image):
     return Path(
         str(image).replace("leftImg8bit", "gtFine", 1).replace("_leftImg8bit", "_gtFine_labelIds")
     )
+
+
+# Settings
+
+
+def small(*assignments, data=None):
+    return build.configuration(RECIPE, [*SMALL, *assignments], data=data)
+
+
+def test_frames_stay_upright_unless_a_flip_is_asked_for():
+    values = config.load_yaml(config.recipe(str(RECIPE)))
+    del values["training"]["augment"]
+    for training in (values["training"], {}):
+        settings = config.parse(values | {"training": training}, where="test")
+        assert settings.training.augment == []
+        assert config.parse(yaml.safe_load(config.dump(settings)), where="dump") == settings
+    del values["training"]
+    assert config.parse(values, where="test").training.augment == []
+    assert small("training.augment=[flip]").training.augment == ["flip"]
+    with pytest.raises(ConfigError, match=r"'dihedral' turns frames .* choose \[flip\]"):
+        small("training.augment=[flip, dihedral]")
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (
+            ["target.validation_split=test"],
+            "'target.validation_split': Cityscapes 'test' has no labels; choose train or val",
+        ),
+        (
+            ["source.dataset=cityscapes", "source.split=test"],
+            "'source.split': Cityscapes 'test' has no labels; choose train or val",
+        ),
+        (
+            ["source={dataset: crosscity, city: Rio, split: train, size: {height: 32, width: 64}}"],
+            "'source.split': Cross-City Rio 'train' has no labels; choose test",
+        ),
+    ],
+)
+def test_splits_without_labels_are_refused_where_labels_are_needed(data, assignments, message):
+    with pytest.raises(ConfigError, match=message):
+        build.places(small(*assignments, data=data))
+    if "validation_split" in message:
+        with pytest.raises(ConfigError, match=message):
+            build.scored(small(*assignments, data=data))
+
+
+def test_target_split_is_the_sources_only_where_its_files_are():
+    same = "trained with the target's labels, which are the source's"
+    on_target = [f"source={config.load_yaml(config.recipe(str(RECIPE)))['target']}"]
+    assert build.target_split(small(*on_target)) == same
+    assert build.target_split(small(*on_target, "source.folder=./Cityscapes/")) == same
+    for other in ("source.folder=Foggy", "source.split=val"):
+        change = [*on_target, other, "source.validation_split=null"]
+        said = build.target_split(small(*change))
+        assert said == "trained on cityscapes train, without labels"
+    cities = [
+        f"{name}={{dataset: crosscity, city: {city}, split: test, size: {{height: 32, width: 64}}}}"
+        for name, city in (("source", "Rome"), ("target", "Rio"))
+    ]
+    assert build.target_split(small(*cities)) == "trained on crosscity test, without labels"
+
+
+def test_frames_are_counted_beside_the_official_number(data):
+    expected = {"GTA5 all": (3, 24966), "Cityscapes train": (3, 2975), "Cityscapes val": (2, 500)}
+    assert build.frame_counts(small(data=data)) == expected
+    gone = build.frame_counts(small("target.folder=gone", data=data))
+    assert gone["Cityscapes val in gone"] == (0, 500)
+    assert build.frame_words({"a": (3, 5), "b": (3, None)}) == {
+        "a": "3 of 5 frames",
+        "b": "3 frames",
+    }
+    assert build.frame_counts(build.configuration(Path("demo"))) == {}
 
 
 # Training and scoring
@@ -229,6 +304,19 @@ def test_check_counts_and_says_what_to_download(data, own_data):
     assert len(val.without_label) == 1
 
 
+def test_check_keeps_data_sets_of_one_folder_apart(own_data):
+    recipe = own_data / "one.yaml"
+    settings = small("source.folder=all", "target.folder=all", data=own_data)
+    recipe.write_text(config.dump(settings))
+    for name in ("GTA5", "Cityscapes"):
+        shutil.copytree(own_data / name, own_data / "all", dirs_exist_ok=True)
+    reports = check([str(recipe)], own_data)
+    assert [(r.title, [(s.split, s.found) for s in r.splits]) for r in reports] == [
+        ("GTA5", [("all", 3)]),
+        ("Cityscapes", [("train", 3), ("val", 2)]),
+    ]
+
+
 def test_check_of_regions_points_to_inspect(tmp_path):
     with pytest.raises(ConfigError, match="rsadapt inspect"):
         check(["demo"], tmp_path)
@@ -253,6 +341,51 @@ def test_prepared_frames_train_the_same_weights(run, data, tmp_path):
     other = [*ready, "source.size={height: 48, width: 64}"]
     with pytest.raises(MissingFileError, match="gta5-all-64x48"):
         train(RECIPE, out=tmp_path / "other", data=data, assignments=other)
+
+
+def test_prepared_frames_of_a_folder_of_its_own_stand_apart():
+    names = [
+        build.prepared_folder(small("prepared=fast", *folder), "target").name
+        for folder in ([], ["target.folder=foggy/Cityscapes"], ["target.folder=../Cityscapes"])
+    ]
+    assert names == [
+        "cityscapes-train-64x32",
+        "cityscapes-foggy_Cityscapes-train-64x32",
+        "cityscapes-Cityscapes-train-64x32",
+    ]
+
+
+def test_prepared_frames_of_another_folder_are_refused(own_data, tmp_path):
+    prepare(RECIPE, tmp_path / "fast", data=own_data, assignments=SMALL)
+    shutil.rmtree(own_data / "GTA5")
+    write_streets(own_data / "new", seed=9, source_frames=3, target_frames=1, height=64, width=128)
+    (own_data / "new" / "GTA5").rename(own_data / "GTA5")
+    ready = [*SMALL, f"prepared={tmp_path / 'fast'}"]
+    with pytest.raises(ConfigError, match=r"gta5-all-64x32.*the image files differ in size"):
+        train(RECIPE, out=tmp_path / "run", data=own_data, assignments=ready)
+
+
+ON_TARGET = [
+    "source={dataset: cityscapes, split: train, size: {height: 32, width: 64}}",
+    "method={name: source_only}",
+]
+
+
+def test_frames_of_source_and_target_at_once_are_prepared_once_with_labels(data, tmp_path):
+    fast = tmp_path / "fast"
+    assert prepare(RECIPE, fast, data=data, assignments=[*SMALL, *ON_TARGET]) == [
+        fast / "cityscapes-train-64x32"
+    ]
+    prepare(RECIPE, fast, data=data, assignments=SMALL)  # its target takes the same
+    result = benchmark(
+        "gta5-cityscapes",
+        data,
+        out=tmp_path / "bench",
+        init="random",
+        rows=["target-trained", "multi"],
+        assignments=[*SMALL, f"prepared={fast}"],
+    )
+    assert list(result.measured) == ["target-trained", "multi"]
 
 
 # Benchmark
@@ -310,6 +443,44 @@ def test_rows_differ_in_what_they_say_and_in_nothing_else(bench):
     }
     said = records["target-trained"]["target_split"]
     assert said == "trained with the target's labels, which are the source's"
+
+
+def test_numbers_of_frames_are_told_where_they_are_not_the_official_ones(bench, monkeypatch):
+    run_it, _, _ = bench
+    calls = []
+    result = run_it(progress=lambda *call: calls.append(call))
+    note = "note: not the official number of frames, "
+    told = [(task.removeprefix(note), *n) for task, *n in calls if task.startswith(note)]
+    assert told == [
+        ("GTA5 all", 3, 24966),
+        ("Cityscapes train", 3, 2975),
+        ("Cityscapes val", 2, 500),
+    ]
+    assert result.markdown.read_text().split("\n\n")[1] == (
+        "**Not the official number of frames: GTA5 all 3 of 24966, Cityscapes train 3 of 2975, "
+        "Cityscapes val 2 of 500.**"
+    )
+    records = json.loads(result.figures.read_text())["records"]
+    assert records["multi"]["frames"]["GTA5 all"] == "3 of 24966 frames"
+    assert "- frames: " in result.markdown.read_text()
+    complete = {"GTA5 all": (24966, 24966)}
+    monkeypatch.setattr(build, "frame_counts", lambda _: complete)
+    calls.clear()
+    assert "official number" not in run_it(progress=lambda *c: calls.append(c)).markdown.read_text()
+    assert not any("official" in task for task, *_ in calls)
+
+
+def test_prepared_frames_that_do_not_fit_are_found_before_anything_is_trained(
+    bench, data, tmp_path
+):
+    run_it, _, _ = bench
+    prepare(RECIPE, tmp_path / "fast", data=data, assignments=SMALL)
+    ready = [*SMALL, f"prepared={tmp_path / 'fast'}"]
+    with pytest.raises(ConfigError, match=r"cityscapes-train-64x32.*expected classes.*found None"):
+        run_it(out=tmp_path / "new", changes=ready, rows=["source-only", "target-trained"])
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(OutputExistsError, match=r"expected classes .*or delete this one"):
+        prepare(RECIPE, tmp_path / "fast", data=data, assignments=[*SMALL, *ON_TARGET])
 
 
 def test_benchmark_goes_on_where_it_was(bench):
