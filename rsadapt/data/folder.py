@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,14 +162,15 @@ def _below(folder: Path, above: Sequence[Path]) -> Iterator[Path]:
     if here in above:
         return
     try:
-        inside = list(folder.iterdir()) if folder.is_dir() else []
+        inside = list(os.scandir(folder)) if folder.is_dir() else []  # knows folders unasked
     except OSError as error:
         raise DataError(
             f"{folder}: expected a folder to look for images and labels in, found one that cannot "
             f"be listed ({error.strerror}); make it readable"
         ) from error
-    for path in inside:
-        if path.is_dir():
+    for entry in inside:
+        path = folder / entry.name
+        if entry.is_dir():
             yield from _below(path, (*above, here))
         else:
             yield path

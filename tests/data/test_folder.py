@@ -1,7 +1,7 @@
 """Folder data sets: files found, paired by name, and missed by name."""
 
+import os
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ def test_folder_that_cannot_be_listed_is_named(root, monkeypatch):
     def refuse(_folder):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(DataError, match=r"images/train: .*cannot be listed \(Permission denied\)"):
         TWO.frames(root, "train")
 
