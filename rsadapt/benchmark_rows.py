@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rsadapt import config
-from rsadapt.errors import ConfigError
 from rsadapt.study import Row
 
 Values = dict[str, Any]
@@ -157,7 +156,7 @@ def benchmark_values(benchmark: Benchmark, variant: Variant) -> Values:
     return config.change(values, AS_IN_THE_PAPER) if variant == "paper" else values
 
 
-def initial_weights(init: str, row: Row, vgg_init: str | None) -> Values:
+def initial_weights(init: str, row: Row, vgg_init: str | None) -> Values | None:
     """The fields that give a row its initial weights.
 
     Args:
@@ -165,15 +164,12 @@ def initial_weights(init: str, row: Row, vgg_init: str | None) -> Values:
         row: whose network decides which of both counts.
         vgg_init: the same for rows on VGG-16; `init` itself where that is no file.
 
-    Raises:
-        ConfigError: for a row on VGG-16 where only a file for the others is given.
+    Returns:
+        The fields; None for a row on VGG-16 where only a file for the others is given.
     """
     if row.changes.get("network.encoder") == "vgg16":
         if vgg_init is None and init not in ("imagenet", "random"):
-            raise ConfigError(
-                f"row '{row.name}' trains another network than {init} is of; name its initial "
-                f"weights with --vgg-init (a file, imagenet or random), or leave the row out"
-            )
+            return None
         init = vgg_init or init
     if init == "random":
         return {}

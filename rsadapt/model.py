@@ -171,7 +171,8 @@ def load_bare(
 
     Raises:
         MissingFileError: where there is no such file.
-        CheckpointError: for a file that is damaged or does not fit, heads included, or a run's.
+        CheckpointError: for a file that is damaged or does not fit, or a run's. Of the heads the
+            main level's must fit: nothing else is predicted with.
     """
     path = checkpoint_file(path)
     state = weights.read(path)
@@ -182,14 +183,15 @@ def load_bare(
         )
     bands, normalise = _given(settings) or _read(settings, progress)
     parts = _parts(settings, bands)
-    fit = weights.fit(network_of(parts), weights.named_tensors(state, path), where=path)
-    if fit.fresh:
+    segmenter = network_of(parts)
+    fit = weights.fit(segmenter, weights.named_tensors(state, path), where=path)
+    if not all(segmenter.is_auxiliary(name) for name in fit.fresh):
         raise CheckpointError(
             f"{path}: not all of the network stands in it ({fit.describe()}); choose the recipe or "
             f"configuration that the weights are of"
         )
     parts.statistics.load_state_dict({})
-    described = f"{path.name} (sha256 {digest(path)}): {fit.describe()}"
+    described = f"unknown; scored is {path.name} (sha256 {digest(path)}): {fit.describe()}"
     return _on_device(parts, Facts(settings, normalise, bands, record(settings, described)), 0)
 
 
@@ -319,6 +321,7 @@ def record(settings: config.Configuration, initial_weights: str) -> dict[str, An
         "batch_norm": build.batch_norm_words(settings),
         "evaluation": build.evaluation_words(settings),
         "target_split": build.target_split(settings),
+        "frames": build.frame_words(build.frame_counts(settings)),
         **environment(),
     }
 

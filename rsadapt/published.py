@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rsadapt.data.driving import DRIVING_TABLES
 
 PAPER = "Tsai et al. 2018 (arXiv 1802.10349)"
 
@@ -14,25 +17,25 @@ class PublishedFigure:
     Attributes:
         miou: 0..1, over the classes of the benchmark's table.
         source: the paper or repository, and the table in it.
-        classes: IoU of each class in the order of the class table, 0..1; empty where none was
-            found.
+        classes: IoU of each class by name, 0..1; empty where none was found.
         classes_source: where those were found, if not in `source`.
     """
 
     miou: float
     source: str
-    classes: tuple[float, ...] = ()
+    classes: Mapping[str, float] = field(default_factory=dict)
     classes_source: str = ""
 
 
-def _percent(text: str) -> tuple[float, ...]:
-    return tuple(round(float(value) / 100, 4) for value in text.split())
+def _percent(text: str) -> dict[str, float]:
+    """Per cent of each of the 19 classes, in their order."""
+    values = [round(float(value) / 100, 4) for value in text.split()]
+    return dict(zip(DRIVING_TABLES["cityscapes-19"].names, values, strict=True))
 
 
 _GTA5 = f"{PAPER}, table 1"
-_SYNTHIA = f"{PAPER}, table 4 (number of the table recalled)"
-_QUOTED = "as quoted by Hindawi Math. Probl. Eng. 2022, 1848857, table 1"
-_LEADERBOARD = "as quoted in a public list of results (not checked against the paper)"
+_SYNTHIA = f"{PAPER}, table 4 (the table's number from memory, not looked up)"
+_QUOTED = f"{_GTA5}, as quoted in Math. Probl. Eng. 2022, 1848857, table 1"
 
 PUBLISHED: dict[str, dict[str, PublishedFigure]] = {
     "gta5-cityscapes": {
@@ -59,29 +62,16 @@ PUBLISHED: dict[str, dict[str, PublishedFigure]] = {
         "lsgan": PublishedFigure(
             0.441, "the authors' repository, and appendix of arXiv 1802.10349 as of October 2019"
         ),
-        "vgg": PublishedFigure(
-            0.350,
-            _GTA5,
-            _percent(
-                "87.3 29.8 78.6 21.1 18.2 22.5 21.5 11.0 79.7 29.6 71.3 46.8 6.5 80.1 23.0 26.9 "
-                "0.0 10.6 0.3"
-            ),
-            _LEADERBOARD,
-        ),
+        "vgg": PublishedFigure(0.350, _GTA5),
         "target-trained": PublishedFigure(0.651, f"{PAPER}, table 2"),
     },
     "synthia-cityscapes": {
         "source-only": PublishedFigure(0.386, _SYNTHIA),
         "feature": PublishedFigure(0.408, _SYNTHIA),
         "single": PublishedFigure(0.459, _SYNTHIA),
-        "multi": PublishedFigure(
-            0.467,
-            _SYNTHIA,
-            _percent("84.3 42.7 77.5 4.7 7.0 77.9 82.5 54.3 21.0 72.3 32.2 18.9 32.3"),
-            _LEADERBOARD,
-        ),
+        "multi": PublishedFigure(0.467, _SYNTHIA),
         "target-trained": PublishedFigure(0.717, f"{PAPER}, table 5"),
     },
 }
-"""By benchmark and row. Figures of which only a recollection was at hand, such as those of
-Cross-City, are left out."""
+"""By benchmark and row. Figures without a source that can be named, such as those of Cross-City
+and of the other rows' classes, are left out."""

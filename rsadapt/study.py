@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rsadapt import config
+from rsadapt.errors import OutputExistsError
 from rsadapt.progress import Progress
 from rsadapt.run import RunFolder
 from rsadapt.training import train_run
@@ -119,6 +120,7 @@ def run_study(
     out: Path,
     *,
     progress: Progress | None = None,
+    after_each: Callable[[], object] = lambda: None,
 ) -> list[Result]:
     """Train every row with every seed; runs that are finished are kept, broken ones go on.
 
@@ -128,24 +130,48 @@ def run_study(
         base: gives the values of the configuration for a seed, absolute paths only.
         out: gets a folder `seed-S/ROW` for each run.
         progress: is told of every run's steps, under the name "ROW, seed S".
+        after_each: is called when a run is done.
 
     Raises:
-        OutputExistsError: where a run's folder holds a run of another configuration.
+        OutputExistsError: where a run's folder holds a run of another configuration; nothing is
+            trained then.
         RsadaptError: see `train_run`.
     """
+    planned = [run for seed in seeds for run in _plan(rows, seed, base, out)]
+    for run in planned:
+        if run.begun:
+            run.folder.check_run(config.dump(run.settings))
     results = []
-    for seed in seeds:
-        values = base(seed) | {"seed": seed}
-        folder = out / f"seed-{seed}"
-        for row in rows:
-            changed = config.change(values, row.changes)
-            if row.after is not None:
-                changed["init_from"] = str((folder / row.after).resolve())
-            settings = config.parse(changed, where=f"row '{row.name}'")
-            result = _run(row.name, settings, folder / row.name, progress)
-            if row.reported:
-                results.append(result)
+    for run in planned:
+        result = _run(run, progress)
+        if run.row.reported:
+            results.append(result)
+        after_each()
     return results
+
+
+def finished(
+    rows: Sequence[Row], base: Callable[[int], Values], out: Path
+) -> tuple[list[Result], list[str]]:
+    """The runs of these rows, of any seed, that are done in a study's folder.
+
+    Returns:
+        Their results, row by row; and the names "seed-S/ROW" of those of other settings, which
+        belong to another study.
+    """
+    names = (path.name.removeprefix("seed-") for path in out.glob("seed-*"))
+    seeds = sorted(int(name) for name in names if name.isdecimal())
+    results, others = [], []
+    for row in rows:
+        for run in (run for seed in seeds for run in _plan([row], seed, base, out) if run.begun):
+            try:
+                run.folder.check_run(config.dump(run.settings))
+            except OutputExistsError:
+                others.append(f"seed-{run.settings.seed}/{row.name}")
+                continue
+            if (result := _result(run)) is not None:
+                results.append(result)
+    return results, others
 
 
 def summary(results: Sequence[Result], domain: str = "target") -> dict[str, Values]:
@@ -203,17 +229,56 @@ def _class_means(tables: Sequence[Values]) -> dict[str, float | None]:
     return means
 
 
-def _run(name: str, settings: config.Configuration, out: Path, progress: Progress | None) -> Result:
-    run = RunFolder(out)
-    begun = run.configuration.exists()
-    if begun:
-        run.check_run(config.dump(settings))
-    validation = run.validation(settings.training.steps) if begun else None
-    if validation is None:
+@dataclass(frozen=True)
+class _Planned:
+    """A run of a study, begun or not."""
 
-        def report(task: str, done: int, total: int) -> None:
-            if progress is not None and task == "train":
-                progress(f"{name}, seed {settings.seed}", done, total)
+    row: Row
+    settings: config.Configuration
+    folder: RunFolder
 
-        validation = train_run(settings, out, resume=begun, progress=report).validation
-    return Result(name, settings.seed, out, validation, run.seconds())
+    @property
+    def begun(self) -> bool:
+        return self.folder.configuration.exists()
+
+
+def _plan(
+    rows: Sequence[Row], seed: int, base: Callable[[int], Values], out: Path
+) -> list[_Planned]:
+    """The runs of one seed."""
+    values = base(seed) | {"seed": seed}
+    folder = out / f"seed-{seed}"
+    planned = []
+    for row in rows:
+        changed = config.change(values, row.changes)
+        if row.after is not None:
+            changed["init_from"] = str((folder / row.after).resolve())
+        settings = config.parse(changed, where=f"row '{row.name}'")
+        planned.append(_Planned(row, settings, RunFolder(folder / row.name)))
+    return planned
+
+
+def _run(run: _Planned, progress: Progress | None) -> Result:
+    """Train a run as far as it is not trained yet."""
+    done = _result(run) if run.begun else None
+    if done is not None:
+        return done
+    name, settings = f"{run.row.name}, seed {run.settings.seed}", run.settings
+
+    def report(task: str, done: int, total: int) -> None:
+        if progress is not None and task == "train":
+            progress(name, done, total)
+
+    outcome = train_run(settings, run.folder.path, resume=run.begun, progress=report)
+    return _as_result(run, outcome.validation)
+
+
+def _result(run: _Planned) -> Result | None:
+    """What a run came to that was begun before; None where it is not done."""
+    validation = run.folder.validation(run.settings.training.steps)
+    return None if validation is None else _as_result(run, validation)
+
+
+def _as_result(run: _Planned, validation: Values) -> Result:
+    folder = run.folder
+    return Result(run.row.name, run.settings.seed, folder.path, validation, folder.seconds())

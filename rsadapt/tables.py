@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rsadapt.published import PublishedFigure
@@ -26,6 +26,8 @@ def comparison_markdown(summary: Mapping[str, Values]) -> str:
 
 def benchmark_markdown(
     title: str,
+    *,
+    notes: Sequence[str],
     measured: Mapping[str, Values],
     best: Mapping[str, Values],
     published: Mapping[str, PublishedFigure],
@@ -35,26 +37,30 @@ def benchmark_markdown(
 
     Args:
         title: of the benchmark.
+        notes: why its figures cannot be held against the published ones.
         measured: `study.summary`.
         best: `study.best_snapshots`.
         published: what others published, by row.
         records: by row, what its runs state of themselves.
     """
+    theirs = {row: published[row] for row in measured if row in published}
+    classes = list(next(iter(measured.values()))["classes"])
+    by_class = {row: one for row, one in theirs.items() if list(one.classes) == classes}
     parts = [
         f"# {title}",
+        *(f"**Not comparable with the published figures: {note}.**" for note in notes),
         "mIoU in per cent over the classes of the table, from one confusion matrix; mean ± sample "
         "standard deviation over seeds. The final iteration's is the result. The best snapshot was "
         "chosen with the target's own validation labels, which nobody has who adapts: it stands "
         "here only since papers report it. Published figures are not measured here.",
-        _overview(measured, best, published),
+        _overview(measured, best, theirs),
         "## Measured here, final iteration, by class",
         comparison_markdown(measured),
         "## What the runs state",
         _facts(records),
     ]
-    if any(published[row].classes for row in measured if row in published):
-        classes = list(next(iter(measured.values()))["classes"])
-        parts += ["## Published by others, by class", _published_classes(published, classes)]
+    if by_class:
+        parts += ["## Published by others, by class", _published_classes(by_class, classes)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -79,9 +85,8 @@ def _overview(
 def _published_classes(published: Mapping[str, PublishedFigure], classes: list[str]) -> str:
     lines = [_line("row", *classes, "where"), "| --- |" + " ---: |" * len(classes) + " --- |"]
     for name, figure in published.items():
-        if len(figure.classes) == len(classes):
-            shown = map(_percent, figure.classes)
-            lines.append(_line(name, *shown, figure.classes_source or figure.source))
+        shown = map(_percent, figure.classes.values())
+        lines.append(_line(name, *shown, figure.classes_source or figure.source))
     return "\n".join(lines)
 
 

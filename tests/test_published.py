@@ -28,8 +28,9 @@ def test_figures_belong_to_rows_of_a_benchmark(name):
 @pytest.mark.parametrize(("name", "row"), FIGURES)
 def test_figures_are_shares_and_name_their_source(name, row):
     figure = PUBLISHED[name][row]
-    assert all(0 <= value <= 1 for value in (figure.miou, *figure.classes))
-    assert re.search(r"arXiv \d{4}\.\d{5}", figure.source)
+    assert all(0 <= value <= 1 for value in (figure.miou, *figure.classes.values()))
+    for source in filter(None, (figure.source, figure.classes_source)):
+        assert re.search(r"arXiv \d{4}\.\d{5}", source)
     assert not figure.classes_source or figure.classes
 
 
@@ -37,6 +38,6 @@ def test_figures_are_shares_and_name_their_source(name, row):
 def test_classes_are_the_tables_and_their_mean_is_the_figure(name, row):
     figure = PUBLISHED[name][row]
     scheme = build.class_scheme(config.parse(values_of(name), where=name))
-    assert len(figure.classes) == len(scheme)
-    mean = math.fsum(figure.classes) / len(figure.classes)
+    assert tuple(figure.classes) == scheme.names
+    mean = math.fsum(figure.classes.values()) / len(figure.classes)
     assert mean == pytest.approx(figure.miou, abs=2 * ROUNDING)

@@ -87,6 +87,11 @@ class DeepLab(nn.Module):
         """Channels of the features behind each classifier."""
         return self.encoder.channels[-self.levels :]
 
+    def is_auxiliary(self, tensor: str) -> bool:
+        """Whether a named tensor is of a classifier before the main level's, which only learns."""
+        main = f"classifiers.{self.levels - 1}."
+        return tensor.startswith("classifiers.") and not tensor.startswith(main)
+
     @overload
     def forward(self, image: Tensor, *, with_features: Literal[False] = False) -> list[Tensor]: ...
 

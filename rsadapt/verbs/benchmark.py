@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from rsadapt import build, config, report, tables
+from rsadapt import build, config
+from rsadapt.benchmark_report import BenchmarkResult, Comparison, write
 from rsadapt.benchmark_rows import (
     BENCHMARKS,
     Benchmark,
@@ -19,45 +19,10 @@ from rsadapt.benchmark_rows import (
 from rsadapt.errors import ConfigError, DataError, MissingFileError
 from rsadapt.model import warm_start
 from rsadapt.progress import Progress
-from rsadapt.published import PUBLISHED
-from rsadapt.run import RunFolder
-from rsadapt.study import Result, Row, best_snapshots, run_study, summary
-
-FrameCounts = Mapping[str, Mapping[str, tuple[int, int | None]]]
-"""By row and split, how many frames there are and how many officially."""
+from rsadapt.study import Row, finished, run_study
 
 GIVEN_APART = {"root": "--data", "seed": "--seeds", "init_from": "--init"}
 """Fields of a recipe that the benchmark fills in itself, and what they are given by."""
-
-FACTS = (
-    "classes",
-    "batch_norm",
-    "evaluation",
-    "target_split",
-    "frames",
-    "commit",
-    "platform",
-    "packages",
-    "initial_weights",
-)
-"""What the report says of every row, from its runs' records."""
-
-
-@dataclass(frozen=True)
-class BenchmarkResult:
-    """What a benchmark came to.
-
-    Attributes:
-        measured: `study.summary` of the rows, final iteration.
-        markdown: the tables, beside what was published.
-        figures: the same as JSON.
-        chart: the same as a picture.
-    """
-
-    measured: Values
-    markdown: Path
-    figures: Path
-    chart: Path
 
 
 def benchmark(
@@ -74,6 +39,9 @@ def benchmark(
     progress: Progress | None = None,
 ) -> BenchmarkResult:
     """Train and score rows of a published comparison; runs that are finished are kept.
+
+    The tables are written anew after every run, of all runs in `out` that are done and have these
+    settings, whichever call trained them.
 
     Args:
         name: one of `BENCHMARKS`.
@@ -96,14 +64,33 @@ def benchmark(
     values = _values(chosen, variant, assignments) | {"root": str(data.resolve())}
     everything = chosen.rows(values)
     _check_distinct(seeds, "seed")
-    picked = [
-        _with_weights(everything[row], init, vgg_init)
-        for row in _check_rows(chosen.default if rows is None else rows, everything)
-    ]
+    weighted = {
+        row.name: replace(row, changes=row.changes | weights)
+        for row in everything.values()
+        if (weights := initial_weights(init, row, vgg_init)) is not None
+    }
+    asked = _check_rows(chosen.default if rows is None else rows, everything)
+    for row in asked:
+        if row not in weighted:
+            raise ConfigError(
+                f"row '{row}' trains another network than {init} is of; name its initial weights "
+                f"with --vgg-init (a file, imagenet or random), or leave the row out"
+            )
+    picked = [weighted[row] for row in asked]
     frames = _check_data(picked, values)
-    _tell_other_counts(frames, progress)
-    results = run_study(picked, seeds, lambda _: values, out / "runs", progress=progress)
-    return _write(name, chosen, results, frames, out, init=init, variant=variant)
+    if progress is not None:
+        for split, (there, official) in frames.items():
+            progress(f"note: not the official number of frames, {split}", there, official)
+    comparison = Comparison(name, chosen, variant, init, tuple(assignments), frames)
+
+    def report() -> BenchmarkResult:
+        return write(comparison, *finished(list(weighted.values()), base, out / "runs"), out)
+
+    def base(_: int) -> Values:
+        return values
+
+    run_study(picked, seeds, base, out / "runs", progress=progress, after_each=report)
+    return report()
 
 
 def _choose(name: str) -> Benchmark:
@@ -144,20 +131,16 @@ def _check_rows(rows: Sequence[str], known: dict[str, Row]) -> Sequence[str]:
     return rows
 
 
-def _with_weights(row: Row, init: str, vgg_init: str | None) -> Row:
-    return replace(row, changes=row.changes | initial_weights(init, row, vgg_init))
-
-
-def _check_data(rows: Sequence[Row], values: Values) -> FrameCounts:
+def _check_data(rows: Sequence[Row], values: Values) -> dict[str, tuple[int, int]]:
     """Find every row's images, validation labels and fitting weights before any is trained.
 
-    Prepared frames are opened, too.
+    Prepared frames are opened, and torchvision's weights fetched, too.
 
     Returns:
-        By row, `build.frame_counts`.
+        By split, how many frames there are and how many officially, where these differ.
     """
     tried: set[tuple[str, str]] = set()
-    counts = {}
+    counts: dict[str, tuple[int, int | None]] = {}
     for row in rows:
         settings = config.parse(config.change(values, row.changes), where=f"row '{row.name}'")
         places = build.places(settings)
@@ -167,102 +150,20 @@ def _check_data(rows: Sequence[Row], values: Values) -> FrameCounts:
             )
         build.prepared_frames(settings, places, "source")
         build.prepared_frames(settings, places, "target")
-        counts[row.name] = build.frame_counts(settings)
+        counts |= build.frame_counts(settings)
         if settings.init_from is not None and not Path(settings.init_from).exists():
             raise MissingFileError(
                 f"{settings.init_from}: no weight file here; name the initial weights by --init: "
                 f"a file, imagenet or random"
             )
         key = (str(settings.init_from), settings.network.model_dump_json())
-        if settings.init_from is not None and key not in tried:
+        given = settings.init_from is not None or settings.network.pretrained
+        if given and key not in tried:
             tried.add(key)
             bands = places.source.training.bands
             warm_start(build.learner(settings, len(bands)).parts, settings, bands)
-    return counts
-
-
-def _other_counts(frames: FrameCounts) -> dict[str, tuple[int, int]]:
-    """By split, how many frames there are and how many officially, where these differ."""
     return {
         split: (there, official)
-        for counts in frames.values()
         for split, (there, official) in counts.items()
         if official is not None and there != official
     }
-
-
-def _tell_other_counts(frames: FrameCounts, progress: Progress | None) -> None:
-    if progress is not None:
-        for split, (there, official) in _other_counts(frames).items():
-            progress(f"note: not the official number of frames, {split}", there, official)
-
-
-def _with_note(markdown: str, frames: FrameCounts) -> str:
-    """A report that says below its title which splits are not what published figures come from."""
-    others = [f"{split} {n} of {m}" for split, (n, m) in _other_counts(frames).items()]
-    if not others:
-        return markdown
-    title, rest = markdown.split("\n\n", 1)
-    note = f"**Not the official number of frames: {', '.join(others)}.**"
-    return "\n\n".join((title, note, rest))
-
-
-def _write(
-    name: str,
-    chosen: Benchmark,
-    results: Sequence[Result],
-    frames: FrameCounts,
-    out: Path,
-    *,
-    init: str,
-    variant: Variant,
-) -> BenchmarkResult:
-    """Write the tables, the figures and the chart."""
-    measured, best = summary(results), best_snapshots(results)
-    published = PUBLISHED.get(name, {})
-    records = _records(results, frames)
-    file = BenchmarkResult(measured, out / "table.md", out / "table.json", out / "table.png")
-    title = f"{chosen.title}, as {'the paper says' if variant == 'paper' else 'published'}"
-    markdown = tables.benchmark_markdown(title, measured, best, published, records)
-    file.markdown.write_text(_with_note(markdown, frames), encoding="utf-8")
-    content = {
-        "benchmark": name,
-        "variant": variant,
-        "initial_weights_asked": init,
-        "measured_final_iteration": measured,
-        "measured_best_snapshot_chosen_with_target_labels": best,
-        "published_by_others": {
-            row: {"miou": figure.miou, "source": figure.source, "classes": figure.classes}
-            for row, figure in published.items()
-        },
-        "records": records,
-    }
-    file.figures.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    report.beside(
-        file.chart,
-        {row: (line["miou"], line["std"]) for row, line in measured.items()},
-        {row: published[row].miou for row in measured if row in published},
-        title=title,
-    )
-    return file
-
-
-def _records(results: Sequence[Result], frames: FrameCounts) -> Values:
-    """By row, what its runs state of themselves: once where its seeds agree, else by seed.
-
-    Runs that do not state how many frames they had are given those that are there now.
-    """
-    found: dict[str, dict[str, Values]] = {}
-    for result in results:
-        record = {"frames": build.frame_words(frames[result.row])}
-        record |= json.loads(RunFolder(result.run).record.read_text(encoding="utf-8"))
-        found.setdefault(result.row, {})[f"seed {result.seed}"] = record
-    return {
-        row: {key: _agreed({seed: record[key] for seed, record in runs.items()}) for key in FACTS}
-        for row, runs in found.items()
-    }
-
-
-def _agreed(values: Values) -> object:
-    first, *others = values.values()
-    return values if any(other != first for other in others) else first
