@@ -1,24 +1,17 @@
-"""The configuration: typed, strict, one field for every choice, read from YAML."""
+"""The fields of a configuration: typed, strict, one for every choice."""
 
 from __future__ import annotations
 
-import difflib
-import re
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Discriminator,
     Field,
     Tag,
-    ValidationError,
     model_validator,
 )
-
-from rsadapt.errors import ConfigError, MissingFileError
 
 Pyramid = Literal["all", "first_two"]
 
@@ -395,155 +388,3 @@ class Configuration(Settings):
                 for name, size in (("source", self.source.size), ("target", self.target.size))
             }
         return {"training.tile": self.training.tile}
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads 1e-4 as the number that YAML 1.2 says it is; PyYAML's 1.1 takes it for text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
-
-
-def recipe(name: str) -> Path:
-    """The file of a ready configuration, in a checkout or as installed.
-
-    Raises:
-        MissingFileError: naming the ones there are.
-    """
-    package = Path(__file__).parent
-    folders = (package / "configs", package.parent / "configs")
-    folder = next((folder for folder in folders if folder.is_dir()), package)
-    file = folder / f"{name}.yaml"
-    if not file.is_file():
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-        raise MissingFileError(f"no recipe is called '{name}'; there are {known or 'none'}")
-    return file
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file that must hold a mapping.
-
-    Raises:
-        MissingFileError: where there is none.
-        ConfigError: for text that is not YAML, or no mapping.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise MissingFileError(f"{path}: no such configuration file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a readable text file ({error})") from error
-    try:
-        values = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected 'key: value' lines, found {type(values).__name__}")
-    return values
-
-
-def assign(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
-    """Return `values` with "dotted.key=value" assignments applied; values are YAML.
-
-    Raises:
-        ConfigError: for an assignment without "=", a path through something that is no group, or
-            a value that is not YAML.
-    """
-    changes = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"'{assignment}': expected key=value, such as training.steps=500")
-        try:
-            changes[key] = yaml.load(text, _Loader)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"'{assignment}': the value is not valid YAML") from error
-    return change(values, changes)
-
-
-def change(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return `values` with fields replaced, each named by its dotted path.
-
-    Raises:
-        ConfigError: for a path through something that is no group.
-    """
-    out = dict(values)
-    for key, value in changes.items():
-        *groups, leaf = key.split(".")
-        place = out
-        for group in groups:
-            inner = place.get(group, {})
-            if not isinstance(inner, dict):
-                raise ConfigError(f"'{key}': '{group}' is a value, not a group of fields")
-            place[group] = dict(inner)
-            place = place[group]
-        place[leaf] = value
-    return out
-
-
-def parse(values: dict[str, Any], *, where: object) -> Configuration:
-    """Check values against the schema.
-
-    Raises:
-        ConfigError: naming every wrong field, and the nearest known one for an unknown.
-    """
-    try:
-        return Configuration.model_validate(values)
-    except ValidationError as error:
-        faults = [_explain(dict(fault)) for fault in error.errors()]
-        raise ConfigError(f"{where}: {'; '.join(faults)}") from error
-
-
-def dump(configuration: Configuration) -> str:
-    """The configuration as YAML, every field written out."""
-    text: str = yaml.safe_dump(configuration.model_dump(), sort_keys=False, allow_unicode=True)
-    return text
-
-
-def _explain(fault: dict[str, Any]) -> str:
-    """Turn one of pydantic's faults into a sentence."""
-    path = _path(fault["loc"])
-    key = ".".join(path)
-    if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(path[-1], _known_fields(fault["loc"][:-1]), 1, 0.5)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        return f"unknown key '{key}'{hint}"
-    if fault["type"] == "missing":
-        return f"'{key}' is missing"
-    message = fault["msg"].removeprefix("Value error, ")
-    if not key:
-        return str(message)
-    return f"'{key}': {message[0].lower()}{message[1:]}, found {fault['input']!r}"
-
-
-def _path(loc: tuple[str | int, ...]) -> list[str]:
-    """The keys of a place in the configuration, without the members of unions in pydantic's."""
-    return [
-        str(part)
-        for before, part in zip((None, *loc), loc, strict=False)
-        if not (before in UNIONS and part in GROUPS)
-    ]
-
-
-def _known_fields(loc: tuple[str | int, ...]) -> list[str]:
-    """The names of the fields of the group at a place in the configuration."""
-    group: type[Settings] = Configuration
-    for part in loc:
-        if part in GROUPS:
-            group = GROUPS[str(part)]
-        elif isinstance(part, int):
-            group = ClassSettings
-        elif part not in ("classes", *UNIONS):
-            group = _group(group.model_fields[str(part)].annotation)
-    return list(group.model_fields)
-
-
-def _group(annotation: Any) -> type[Settings]:
-    """The group that a field holds, which may be None."""
-    members = get_args(annotation) or (annotation,)
-    group: type[Settings] = next(member for member in members if member is not type(None))
-    return group

@@ -1,0 +1,34 @@
+"""The configuration: its fields, and how it is read from YAML."""
+
+from rsadapt.config.reading import assign, change, dump, load_yaml, parse, recipe
+from rsadapt.config.schema import (
+    AdaptedBatchNormSettings,
+    AdversarialSettings,
+    Configuration,
+    FeatureSpaceSettings,
+    FolderSettings,
+    NetworkSettings,
+    Pyramid,
+    RegionSettings,
+    SizeSettings,
+    SourceOnlySettings,
+)
+
+__all__ = [
+    "AdaptedBatchNormSettings",
+    "AdversarialSettings",
+    "Configuration",
+    "FeatureSpaceSettings",
+    "FolderSettings",
+    "NetworkSettings",
+    "Pyramid",
+    "RegionSettings",
+    "SizeSettings",
+    "SourceOnlySettings",
+    "assign",
+    "change",
+    "dump",
+    "load_yaml",
+    "parse",
+    "recipe",
+]
