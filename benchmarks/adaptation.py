@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from rsadapt import build, config
-from rsadapt.data.street import write_streets
-from rsadapt.data.world import write_world
+from rsadapt.data.procedural.street import write_streets
+from rsadapt.data.procedural.world import write_world
 from rsadapt.run import RunFolder
 from rsadapt.study import FROM_SCRATCH, Result, Row, run_study, standard_rows, summary
 from rsadapt.tables import comparison_markdown

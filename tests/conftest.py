@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from rsadapt.data.world import WORLD_CLASSES, World, write_world
+from rsadapt.data.procedural.world import WORLD_CLASSES, World, write_world
 
 settings.register_profile("rsadapt", deadline=None, derandomize=True)
 settings.load_profile("rsadapt")

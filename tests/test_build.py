@@ -15,7 +15,7 @@ from rsadapt.adapt.output_space import OutputSpace
 from rsadapt.adapt.sgd import RepeatedSGD
 from rsadapt.adapt.source_only import SourceOnly
 from rsadapt.classes import ClassScheme
-from rsadapt.data.world import WORLD_CLASSES
+from rsadapt.data.procedural.world import WORLD_CLASSES
 from rsadapt.errors import ConfigError, DataError, MissingFileError
 from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.normalise import Normaliser

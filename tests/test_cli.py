@@ -19,7 +19,7 @@ from rasterio.crs import CRS
 from typer.testing import CliRunner
 
 from rsadapt import cli
-from rsadapt.data.street import write_streets
+from rsadapt.data.procedural.street import write_streets
 from rsadapt.errors import DataError, InterruptedTrainingError
 from rsadapt.geo.grid import Grid
 from rsadapt.geo.writer import write_raster

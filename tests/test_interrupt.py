@@ -9,7 +9,7 @@ import time
 import pytest
 import yaml
 
-from rsadapt.data.world import write_world
+from rsadapt.data.procedural.world import write_world
 from rsadapt.run import RunFolder
 
 NAMES = ["water", "forest", "field", "grass", "bare", "building", "road"]

@@ -10,7 +10,7 @@ import torch
 
 from rsadapt import build, config
 from rsadapt.adapt import checkpoint
-from rsadapt.data.world import WORLD_CLASSES
+from rsadapt.data.procedural.world import WORLD_CLASSES
 from rsadapt.errors import CheckpointError, ConfigError, MissingFileError
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.model import Facts, Start, load, load_bare, probabilities, warm_start

@@ -10,7 +10,7 @@ import pytest
 from rsadapt import build, config
 from rsadapt.benchmark_rows import AS_IN_THE_PAPER
 from rsadapt.data.driving import DRIVING_TABLES
-from rsadapt.data.street import STREET_CLASSES
+from rsadapt.data.procedural.street import STREET_CLASSES
 from rsadapt.errors import MissingFileError
 
 ROOT = Path(__file__).parents[1]

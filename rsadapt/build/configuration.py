@@ -8,7 +8,7 @@ from pathlib import Path
 from rsadapt import config
 from rsadapt.classes import ClassScheme
 from rsadapt.data.driving import DRIVING_TABLES
-from rsadapt.data.street import STREET_CLASSES
+from rsadapt.data.procedural.street import STREET_CLASSES
 
 
 def configuration(

@@ -9,7 +9,7 @@ from typing import Any
 
 from rsadapt import build, report
 from rsadapt import config as configurations
-from rsadapt.data.world import WORLD_SIZE, write_world
+from rsadapt.data.procedural.world import WORLD_SIZE, write_world
 from rsadapt.errors import OutputExistsError
 from rsadapt.geo.raster import Raster
 from rsadapt.progress import Progress

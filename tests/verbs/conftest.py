@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rsadapt.data.world import write_world
+from rsadapt.data.procedural.world import write_world
 from rsadapt.verbs.train import train
 
 

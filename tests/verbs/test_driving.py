@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from rsadapt import build, config, weights
-from rsadapt.data.street import write_streets
+from rsadapt.data.procedural.street import write_streets
 from rsadapt.errors import (
     CheckpointError,
     ConfigError,

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsadapt.data.noise import Floats, blur, generator, hashed
-from rsadapt.data.street_scene import Range, Street
-from rsadapt.data.street_shapes import Material
-from rsadapt.data.street_view import FROM_LEFT, FROM_RIGHT, TOWARDS, UPWARDS, Bools, View
+from rsadapt.data.procedural.noise import Floats, blur, generator, hashed
+from rsadapt.data.procedural.street_scene import Range, Street
+from rsadapt.data.procedural.street_shapes import Material
+from rsadapt.data.procedural.street_view import FROM_LEFT, FROM_RIGHT, TOWARDS, UPWARDS, Bools, View
 
 RGB = tuple[float, float, float]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rsadapt.data.noise import Floats, generator, hash_keys, hashed, noise_field
+from rsadapt.data.procedural.noise import Floats, generator, hash_keys, hashed, noise_field
 from rsadapt.errors import ConfigError
 
 Bools = NDArray[np.bool_]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsadapt.data.driving import CITYSCAPES_IDS
-from rsadapt.data.noise import Floats
+from rsadapt.data.procedural.noise import Floats
 
 Codes = NDArray[np.uint8]
 Shape = Callable[[Floats, Floats, float], Codes]

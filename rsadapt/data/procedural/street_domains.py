@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rsadapt.data.street_look import Facade, Look, Sensor
-from rsadapt.data.street_scene import Layout
-from rsadapt.data.street_shapes import Material
-from rsadapt.data.street_view import Camera
+from rsadapt.data.procedural.street_look import Facade, Look, Sensor
+from rsadapt.data.procedural.street_scene import Layout
+from rsadapt.data.procedural.street_shapes import Material
+from rsadapt.data.procedural.street_view import Camera
 
 
 @dataclass(frozen=True)

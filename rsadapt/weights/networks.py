@@ -1,126 +1,20 @@
-"""Weight files: bare named tensors, of any known naming, in and out."""
+"""Named tensors of any known naming into a network, and out of it."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
-from rsadapt.adapt import checkpoint
-from rsadapt.errors import CheckpointError, MissingFileError, OutputExistsError
+from rsadapt.errors import CheckpointError
 from rsadapt.nets import naming
 from rsadapt.nets.deeplab import DeepLab
 from rsadapt.nets.naming import Family, Naming
 from rsadapt.nets.resnet import ResNetEncoder
 from rsadapt.nets.vgg import VggEncoder
-
-Tensors = dict[str, Tensor]
-
-WRAPPERS = ("state_dict", "model", "network")
-"""Where files of more than tensors keep them; "network" is this project's own."""
-
-
-# Files
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Read all that a weight file holds, onto the CPU; no code in it is ever run.
-
-    Args:
-        path: a `.safetensors` file, or else one that PyTorch wrote: of today or of 2018, bare
-            tensors or with more around them, such as a checkpoint of this project.
-
-    Raises:
-        MissingFileError: where there is none.
-        CheckpointError: for a damaged file, or one that would run code.
-    """
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    return checkpoint.load(path)
-
-
-def named_tensors(state: Mapping[Any, Any], where: Path) -> Tensors:
-    """The network's tensors in what `read` gave.
-
-    Raises:
-        CheckpointError: where there is anything among them but named tensors, or none.
-    """
-    inner = next((state[key] for key in WRAPPERS if isinstance(state.get(key), dict)), state)
-    for name, value in inner.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{where}: expected named tensors, found a {type(value).__name__} called {name!r}; "
-                f"save the network's state alone, or under 'state_dict'"
-            )
-    if not inner:
-        raise CheckpointError(f"{where}: expected named tensors, found none")
-    return {name: value.detach() for name, value in inner.items()}
-
-
-def read_weights(path: Path) -> Tensors:
-    """Read the named tensors of a weight file.
-
-    Raises:
-        MissingFileError, CheckpointError: see `read` and `named_tensors`.
-    """
-    return named_tensors(read(path), path)
-
-
-def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write named tensors to a new file, under another name until it is whole.
-
-    Args:
-        path: the file, `.pth`, `.pt` or `.safetensors`.
-        tensors: in the order to be kept (`.safetensors` files keep an order of their own).
-
-    Raises:
-        OutputExistsError: where `path` exists.
-        MissingFileError: where its folder does not.
-        CheckpointError: for another suffix.
-    """
-    if path.exists():
-        raise OutputExistsError(f"{path}: exists already; choose another name")
-    if not path.parent.is_dir():
-        raise MissingFileError(f"{path.parent}: no such folder; make it first")
-    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    if path.suffix in (".pth", ".pt"):
-        checkpoint.save(path, plain)
-    elif path.suffix == ".safetensors":
-        _write_safetensors(path, plain)
-    else:
-        raise CheckpointError(
-            f"{path}: expected a name that ends in .pth, .pt or .safetensors, found "
-            f"{path.suffix or 'no suffix'!r}"
-        )
-
-
-def _read_safetensors(path: Path) -> Tensors:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise MissingFileError(f"{path}: no weight file here")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: damaged or no weights ({error}); copy it again") from error
-
-
-def _write_safetensors(path: Path, tensors: Tensors) -> None:
-    from safetensors.torch import save_file
-
-    part = path.with_name(path.name + ".part")
-    save_file(tensors, part, metadata={"format": "pt"})
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
-# Networks
+from rsadapt.weights.files import Tensors
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from affine import Affine
 
 from rsadapt.classes import ClassScheme
-from rsadapt.data.land import (
+from rsadapt.data.procedural.land import (
     BARE,
     BUILDING,
     FIELD,
@@ -27,8 +27,8 @@ from rsadapt.data.land import (
     Land,
     make_scene,
 )
-from rsadapt.data.look import Look, render
-from rsadapt.data.noise import generator
+from rsadapt.data.procedural.look import Look, render
+from rsadapt.data.procedural.noise import generator
 from rsadapt.errors import ConfigError, OutputExistsError
 from rsadapt.geo.grid import Grid, crs_of
 from rsadapt.geo.writer import write_raster

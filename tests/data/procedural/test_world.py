@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import rasterio
 
-from rsadapt.data.land import make_scene
-from rsadapt.data.look import render
-from rsadapt.data.world import BANDS, SOURCE, TARGET, WORLD_CLASSES, Region, write_world
+from rsadapt.data.procedural.land import make_scene
+from rsadapt.data.procedural.look import render
+from rsadapt.data.procedural.world import BANDS, SOURCE, TARGET, WORLD_CLASSES, Region, write_world
 from rsadapt.errors import ConfigError, OutputExistsError
 
 REGIONS = pytest.mark.parametrize("region", [SOURCE, TARGET], ids=["source", "target"])

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from rsadapt.data.driving import driving_table
 from rsadapt.data.images import write_png
-from rsadapt.data.noise import generator
-from rsadapt.data.street_domains import CAMERA, GAME, Domain
-from rsadapt.data.street_look import paint
-from rsadapt.data.street_scene import make_street
-from rsadapt.data.street_shapes import LABEL_IDS
-from rsadapt.data.street_view import look_at
+from rsadapt.data.procedural.noise import generator
+from rsadapt.data.procedural.street_domains import CAMERA, GAME, Domain
+from rsadapt.data.procedural.street_look import paint
+from rsadapt.data.procedural.street_scene import make_street
+from rsadapt.data.procedural.street_shapes import LABEL_IDS
+from rsadapt.data.procedural.street_view import look_at
 from rsadapt.errors import ConfigError, OutputExistsError
 from rsadapt.progress import Progress, watched
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsadapt.data.land import (
+from rsadapt.data.procedural.land import (
     BARE,
     BUILDING,
     FIELD,
@@ -20,7 +20,7 @@ from rsadapt.data.land import (
     Bools,
     Scene,
 )
-from rsadapt.data.noise import Floats, blur, generator, noise_field
+from rsadapt.data.procedural.noise import Floats, blur, generator, noise_field
 
 Spectrum = tuple[float, float, float, float]
 

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from rsadapt.data import street_shapes as shapes
-from rsadapt.data.noise import generator
-from rsadapt.data.street_shapes import Material, Shape
+from rsadapt.data.procedural import street_shapes as shapes
+from rsadapt.data.procedural.noise import generator
+from rsadapt.data.procedural.street_shapes import Material, Shape
 
 Range = tuple[float, float]
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rsadapt.data.street import STREET_CLASSES, render, write_streets
-from rsadapt.data.street_domains import CAMERA, GAME, Domain
-from rsadapt.data.street_look import value_noise
-from rsadapt.data.street_scene import Face, Ground, Street, Thing, make_street
-from rsadapt.data.street_shapes import LABEL_IDS, Material, plain
-from rsadapt.data.street_view import Camera, look_at
+from rsadapt.data.procedural.street import STREET_CLASSES, render, write_streets
+from rsadapt.data.procedural.street_domains import CAMERA, GAME, Domain
+from rsadapt.data.procedural.street_look import value_noise
+from rsadapt.data.procedural.street_scene import Face, Ground, Street, Thing, make_street
+from rsadapt.data.procedural.street_shapes import LABEL_IDS, Material, plain
+from rsadapt.data.procedural.street_view import Camera, look_at
 from rsadapt.errors import ConfigError, OutputExistsError
 
 DOMAINS = pytest.mark.parametrize("domain", [GAME, CAMERA], ids=["game", "camera"])

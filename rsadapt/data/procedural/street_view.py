@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsadapt.data.noise import Floats, generator
-from rsadapt.data.street_scene import Face, Ground, Range, Street
-from rsadapt.data.street_shapes import Codes, Material
+from rsadapt.data.procedural.noise import Floats, generator
+from rsadapt.data.procedural.street_scene import Face, Ground, Range, Street
+from rsadapt.data.procedural.street_shapes import Codes, Material
 
 Bools = NDArray[np.bool_]
 
