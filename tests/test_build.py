@@ -328,3 +328,10 @@ def test_no_batch_norm_policy_is_claimed_of_a_network_without_batch_norm(setting
     vgg = "network={encoder: vgg16, levels: 1}"
     method = "method={name: source_only, segmentation: [1.0]}"
     assert build.batch_norm_words(settings(vgg, method)) == "none"
+
+
+def test_labels_are_all_rasters_or_all_vector_files(country, tmp_path):
+    (tmp_path / "more.geojson").write_text("{}")
+    mixed = country("source.labels=[a/s1_label.tif, more.geojson]")
+    with pytest.raises(DataError, match=r"found both, such as s1_label\.tif and more\.geojson"):
+        build.geotiff_places(mixed)

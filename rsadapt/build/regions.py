@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsadapt import config
-from rsadapt.data.geotiff import Region, open_scenes
+from rsadapt.data.geotiff import Labels, Region, check_label_grid, open_scenes
 from rsadapt.data.imagery import Place
 from rsadapt.errors import DataError, MissingFileError
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.regions import split_areas
+from rsadapt.geo.vectors import Features, Legend, is_vector
 
 
 def geotiff_place(
@@ -27,13 +28,8 @@ def geotiff_place(
     files = [file for file in _files(region.scenes, root) if file not in label_files]
     if not files:
         raise DataError(f"{name} region: every scene is also named as a label; name them apart")
-    if label_files and len(label_files) != len(files):
-        raise DataError(
-            f"{name} region: {len(files)} scenes and {len(label_files)} label files; "
-            f"expected one a scene, in the same order"
-        )
     images = [Raster(file) for file in files]
-    labels = [Raster(file) for file in _in_order_of(files, label_files)] if label_files else None
+    labels = _labels(name, region, images, label_files)
     bands = _bands(name, images, settings.bands)
     split = region.validation
     areas = split_areas([image.grid for image in images], share=split.share, side=split.side)
@@ -43,6 +39,37 @@ def geotiff_place(
     return Place(
         Region(name, training, bands), Region(name, validation, bands) if validation else None
     )
+
+
+def _labels(
+    name: str,
+    region: config.RegionSettings,
+    images: Sequence[Raster],
+    files: Sequence[Path],
+) -> list[Labels] | None:
+    """The labels of each image; None for an unlabelled region."""
+    if not files:
+        return None
+    vectors = [file for file in files if is_vector(file)]
+    if vectors:
+        if len(vectors) < len(files):
+            raise DataError(
+                f"{name} region: expected labels that are all rasters or all vector files, found "
+                f"both, such as {files[0].name} and {vectors[0].name}; name one kind"
+            )
+        rules = region.polygons
+        legend = Legend(rules.field, rules.ids, rules.inside, rules.outside)
+        features = Features(vectors, legend, layer=rules.layer)
+        return [features.on(image.grid, image.path) for image in images]
+    if len(files) != len(images):
+        raise DataError(
+            f"{name} region: {len(images)} scenes and {len(files)} label files; "
+            f"expected one a scene, in the same order"
+        )
+    labels = [Raster(file) for file in _in_order_of([image.path for image in images], files)]
+    for label, image in zip(labels, images, strict=True):
+        check_label_grid(label, image)
+    return list(labels)
 
 
 def _files(patterns: Sequence[str], root: Path) -> list[Path]:

@@ -47,6 +47,29 @@ class SplitSettings(Settings):
     """Share of the region's pixels; 0 keeps none."""
 
 
+class PolygonSettings(Settings):
+    """Which label ids features of vector files are drawn with; points and lines count too."""
+
+    field: str | None = None
+    """The field that tells a feature's class; all are `inside` unless given."""
+    ids: dict[str, int] = {}
+    """Label id of each value of `field`; where features overlap, later values lie over earlier."""
+    inside: int = 1
+    """Label id of features where no field tells their class."""
+    outside: int | None = 0
+    """Label id where no feature lies; null leaves those pixels unlabelled."""
+    layer: str | None = None
+    """Of the files, where they have several; their first unless given."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PolygonSettings:
+        if (self.field is None) == bool(self.ids):
+            raise ValueError("polygons.field and polygons.ids need each other")
+        if min([self.inside, self.outside or 0, *self.ids.values()]) < 0:
+            raise ValueError("polygons: label ids are 0 or greater")
+        return self
+
+
 class RegionSettings(Settings):
     """Where the scenes of one region lie."""
 
@@ -54,7 +77,9 @@ class RegionSettings(Settings):
     """Files or glob patterns, relative to `root`."""
     labels: list[str] = []
     """Label rasters on the scenes' grids; none for an unlabelled region. `s1.tif` is paired with
-    `s1.tif` or `s1_label.tif`; where names do not tell, labels stand in the order of the scenes."""
+    `s1.tif` or `s1_label.tif`; where names do not tell, labels stand in the order of the scenes.
+    Or vector files, whose features are drawn on every scene that they lie in."""
+    polygons: PolygonSettings = PolygonSettings()
     validation: SplitSettings = SplitSettings()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -30,6 +31,18 @@ LEAST_SIDE = 16
 """Pixels of a side of what is scored: a network needs some cells to look at."""
 
 
+class Labels(Protocol):
+    """Label ids on a scene's grid, from a raster or drawn from features."""
+
+    path: Path
+
+    def read(
+        self, window: Window | None = None, bands: Sequence[int] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Ids [1, height, width] of a window, and which of its pixels have one."""
+        ...
+
+
 @dataclass(frozen=True)
 class Scene:
     """An image, its labels where it has any, and the part of it that may be used.
@@ -41,7 +54,7 @@ class Scene:
     """
 
     image: Raster
-    label: Raster | None
+    label: Labels | None
     area: Window
 
     def read_label(self, window: Window, scheme: ClassScheme) -> NDArray[np.uint8]:
@@ -299,25 +312,28 @@ def check_sides(region: Region) -> None:
             )
 
 
-def open_scenes(
-    images: Sequence[Raster], labels: Sequence[Raster] | None, areas: Sequence[Window | None]
-) -> tuple[Scene, ...]:
-    """Pair images with labels and areas, leaving out scenes that have no area.
+def check_label_grid(label: Raster, image: Raster) -> None:
+    """Make sure that labels lie on their image's grid.
 
     Raises:
-        DataError: for labels whose grid is not their image's.
+        DataError: where they do not.
     """
-    scenes = []
-    for number, (image, area) in enumerate(zip(images, areas, strict=True)):
-        label = None if labels is None else labels[number]
-        if label is not None and not label.grid.matches(image.grid):
-            raise DataError(
-                f"{label.path}: the labels' grid {_describe(label)} is not that of "
-                f"{image.path} {_describe(image)}; warp the labels onto the image's grid"
-            )
-        if area is not None:
-            scenes.append(Scene(image, label, area))
-    return tuple(scenes)
+    if not label.grid.matches(image.grid):
+        raise DataError(
+            f"{label.path}: the labels' grid {_describe(label)} is not that of "
+            f"{image.path} {_describe(image)}; warp the labels onto the image's grid"
+        )
+
+
+def open_scenes(
+    images: Sequence[Raster], labels: Sequence[Labels] | None, areas: Sequence[Window | None]
+) -> tuple[Scene, ...]:
+    """Pair images with labels and areas, leaving out scenes that have no area."""
+    return tuple(
+        Scene(image, None if labels is None else labels[number], area)
+        for number, (image, area) in enumerate(zip(images, areas, strict=True))
+        if area is not None
+    )
 
 
 def _describe(raster: Raster) -> str:

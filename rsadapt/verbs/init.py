@@ -19,6 +19,7 @@ from rsadapt.data.geotiff import Region, Scene
 from rsadapt.data.imagery import Places
 from rsadapt.errors import DataError, OutputExistsError
 from rsadapt.geo.raster import Raster
+from rsadapt.geo.vectors import is_vector
 from rsadapt.infer.map_scores import CLASSES_TAG
 from rsadapt.progress import Progress, watched
 
@@ -95,7 +96,7 @@ def init(
 
     Args:
         source: labelled scenes, files or glob patterns.
-        labels: their label rasters, in the same order.
+        labels: their label rasters, in the same order, or vector files whose features are drawn.
         target: scenes to adapt to.
         out: the YAML file; paths near it are written relative to its folder.
         progress: called with a task's name, blocks read and blocks in all.
@@ -172,7 +173,8 @@ def _scenes(regions: Sequence[Region]) -> list[Scene]:
 
 
 def _labels(regions: Sequence[Region]) -> list[Raster]:
-    return [scene.label for scene in _scenes(regions) if scene.label is not None]
+    """The labels that are rasters."""
+    return [scene.label for scene in _scenes(regions) if isinstance(scene.label, Raster)]
 
 
 def _count_ids(regions: Sequence[Region], progress: Progress | None) -> Counter[int]:
@@ -193,7 +195,7 @@ def _count_ids(regions: Sequence[Region], progress: Progress | None) -> Counter[
                     f"is it an image? give label rasters with --labels"
                 )
     if not counts:
-        raise DataError("the label rasters have no valid pixel; check their nodata value")
+        raise DataError("the labels have no valid pixel; check their nodata value")
     return counts
 
 
@@ -234,7 +236,7 @@ def _classes(
         codes = (value,) if value < NODATA else (next(free), value)
         classes.append(_Class(name, codes, colour, counts[value] / total))
     if not classes:
-        raise DataError(f"the label rasters hold no id but {sorted(counts)}, which is unlabelled")
+        raise DataError(f"the labels hold no id but {sorted(counts)}, which is unlabelled")
     return classes
 
 
@@ -303,7 +305,8 @@ normalise_by: region # each region by its own statistics; source: both by the so
 source: # labelled
 {_files("scenes", patterns["source"])}
 {_files("labels", patterns["labels"])}
-  validation: {{side: east, share: {share}}} # kept from training, to score; 0 keeps none
+{_polygons(patterns["labels"])}  # kept from training, to score; 0 keeps none:
+  validation: {{side: east, share: {share}}}
 
 target: # adapted to; training never opens its labels
 {_files("scenes", patterns["target"])}
@@ -342,6 +345,16 @@ prediction:
 device:
   accelerator: auto # the GPU where there is one
 """
+
+
+def _polygons(labels: Sequence[str]) -> str:
+    """How labels that are vector files are drawn; nothing for rasters."""
+    if not any(is_vector(Path(pattern)) for pattern in labels):
+        return ""
+    return (
+        "  polygons: {inside: 1, outside: 0} # label ids; where a field tells the class:\n"
+        "  # polygons: {field: NAME, ids: {VALUE: 1, OTHER: 2}, outside: 0}\n"
+    )
 
 
 def _ids(ids: tuple[int, ...]) -> str:

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from rsadapt.classes import IGNORE_INDEX, ClassScheme
 from rsadapt.data.augment import Augmenter
-from rsadapt.data.geotiff import GridWindows, RandomWindows, Region, Scene, open_scenes
+from rsadapt.data.geotiff import (
+    GridWindows,
+    RandomWindows,
+    Region,
+    Scene,
+    check_label_grid,
+    open_scenes,
+)
 from rsadapt.errors import DataError
 from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.normalise import Normaliser
@@ -272,4 +279,4 @@ def test_labels_on_another_grid(tmp_path):
     with pytest.raises(
         DataError, match=r"moved\.tif: the labels' grid .* not that of .*scene\.tif"
     ):
-        open_scenes([scene.image], [Raster(tmp_path / "moved.tif")], [scene.area])
+        check_label_grid(Raster(tmp_path / "moved.tif"), scene.image)

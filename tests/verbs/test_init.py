@@ -1,11 +1,14 @@
 """A written configuration loads as it is, and says what the files hold."""
 
 import json
+from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 from affine import Affine
 from rasterio.crs import CRS
+from shapely import box
 
 from rsadapt import build
 from rsadapt.classes import ClassScheme
@@ -113,6 +116,24 @@ def test_scenes_that_no_line_splits_are_all_trained_on(files):
     write_scene(files / "a" / "2.tif", grid(zone=34))
     write_labels(files / "al" / "2.tif", grid(zone=34))
     assert written(files)[1].source.validation.share == 0
+
+
+def test_polygons_are_labels(files):
+    corner = geopandas.GeoSeries([box(5e5, 5e6 - 320, 5e5 + 480, 5e6)], crs=grid().crs.to_wkt())
+    corner.to_crs(4326).to_file(files / "houses.geojson")
+    path = init(
+        [Path("a/*.tif")], [Path("houses.geojson")], [Path("b/1.tif")], out=files / "rsadapt.yaml"
+    )
+    settings = build.configuration(path)
+    assert [entry.id for entry in settings.classes] == [0, 1]
+    assert "# polygons: {field: NAME" in path.read_text()
+    quick = ["network.encoder=small", "training.steps=1", "training.workers=0"]
+    report = train_run(
+        build.configuration(path, [*quick, "device.accelerator=cpu"]), files / "run"
+    ).validation["source"]
+    assert report["totals"]["pixels"] > 0
+    source = build.geotiff_places(settings).source.training
+    assert source.class_counts(build.class_scheme(settings))[1] == 32 * 48
 
 
 def test_existing_file_is_kept(files):
