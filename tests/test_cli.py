@@ -344,6 +344,20 @@ def test_prepared_frames_are_trained_with_as_the_command_says(scratch):
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+def test_prepared_frames_by_a_relative_path_start_at_the_datas_root(scratch):
+    succeed(f"prepare {RECIPE} --data data --out frames", *SET)
+    train = f"train {RECIPE} --data data --out prepared --set"
+    result = invoke(*train.split(), "prepared=frames", *SET)
+    assert result.exit_code == 1
+    assert re.search(
+        rf"{scratch}/data/frames/gta5-all-64x32: .* starts at the data's root, {scratch}/data: "
+        r"give its full path, as `prepare` printed it",
+        result.stderr,
+    )
+    shutil.move("frames", "data/frames")
+    succeed(train, "prepared=frames", *SET)
+
+
 def test_benchmark_prints_the_table_and_its_files(scratch):
     arguments = f"benchmark {RECIPE} --data data --init random --seeds 0,1 --out bench --rows"
     text = succeed(arguments, "source-only, multi", *SET)
