@@ -415,8 +415,14 @@ MISTAKES = [
     ("", f"train {RECIPE} --data data --out own.safetensors/a", "a folder of this path is a file"),
     ("a flipped bit", TRAIN, r"00001.png: expected a sound PNG, found a wrong checksum"),
     ("no label", TRAIN, r"GTA5 'all' has no labels .* for 1 of 2 images: 00002"),
-    ("no validation labels", TRAIN, "gtFine/val.*found none"),
+    ("no validation labels", TRAIN, "gtFine/val.*found none; it takes .* holds leftImg8bit.*Fine$"),
     ("colours for labels", TRAIN, "_gtFine_labelIds.png: expected labels of one band"),
+    (
+        "",
+        f"evaluate own.safetensors --recipe {RECIPE}",
+        r"configs/data/Cityscapes: .*, found none; it takes .*; if it lies elsewhere, name the "
+        r"folder that holds Cityscapes by --data$",
+    ),
     ("", SCORE.format("gone.pth"), "gone.pth: no checkpoint here"),
     ("", SCORE.format("pickled.pth"), "pickled.pth: not loaded, .* could run code"),
     ("", SCORE.format("alien.pth"), "alien.pth: expected tensors by names of a known kind"),

@@ -173,13 +173,26 @@ def frames(
     """The frames of a split, to be resized to `size`, the training's unless given.
 
     Without `labels` they need not be there: a target is trained on images alone.
+
+    Raises:
+        MissingFileError, DataError, ConfigError: see `FolderDataset.frames`.
     """
     found = dataset(domain)
     size = size or domain.size
+    folder = dataset_folder(settings, domain)
+    try:
+        there = found.frames(folder, split, labels=labels)
+    except MissingFileError as error:
+        if folder.exists():
+            raise
+        raise MissingFileError(
+            f"{error}; if it lies elsewhere, name the folder that holds "
+            f"{domain.folder or found.folder} by --data"
+        ) from error
     return Frames(
         name=name,
         dataset=found,
-        frames=tuple(found.frames(dataset_folder(settings, domain), split, labels=labels)),
+        frames=tuple(there),
         size=(size.height, size.width),
         bands=tuple(settings.bands or (1, 2, 3)),
     )
