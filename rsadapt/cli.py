@@ -225,8 +225,8 @@ def train(
     ] = None,
     data: Data = None,
     init: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A run or weight file to start from, as init_from."),
+        str | None,
+        typer.Option(metavar="FILE", help="Initial weights: a file or run, imagenet, or random."),
     ] = None,
     assignments: Assignments = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,

@@ -301,6 +301,14 @@ def test_training_starts_from_the_weights_named(scratch):
     )
 
 
+def test_training_starts_from_weights_named_by_a_word(scratch):
+    assert "initial weights: random" in succeed(
+        f"train {RECIPE} --data data --init random --out next --set init_from=gone.pth", *SET
+    )
+    result = invoke("train", RECIPE, "--data", "data", "--init", "imagenet", "--out", "new", *SET)
+    assert "there are no weights of the small encoder" in result.stderr
+
+
 def test_check_exits_with_1_until_all_is_there(scratch):
     Path(FRAME).write_bytes(b"no image")
     result = invoke("check", RECIPE, "--data", "data")
