@@ -380,7 +380,9 @@ def prepare(
 @app.command()
 def export_weights(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder or checkpoint.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="A new .pth or .safetensors file.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="A new .pth, .pt or .safetensors file.")
+    ],
     names: Annotated[Names, typer.Option(help="Whose tensor names to write.")] = Names.published,
 ) -> None:
     """Write a run's network as a weight file that other programs load."""
@@ -429,7 +431,7 @@ def benchmark(
             out=out or Path("runs") / name,
             init=init,
             vgg_init=vgg_init,
-            rows=None if rows is None else [row.strip() for row in rows.split(",")],
+            rows=None if rows is None else _parts(rows),
             seeds=_numbers(seeds),
             variant=variant.value,
             assignments=assignments or (),
@@ -451,9 +453,14 @@ def _check_scored(*, maps: bool, of_maps: bool, of_networks: bool) -> None:
         )
 
 
+def _parts(text: str) -> list[str]:
+    """What commas separate; nothing between two of them counts for nothing."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def _numbers(text: str) -> list[int]:
     """Numbers of 0 or more, separated by commas."""
-    parts = [part.strip() for part in text.split(",")]
+    parts = _parts(text)
     if not all(part.isdecimal() for part in parts):
         raise typer.BadParameter(
             f"expected numbers such as 0,1,2, found '{text}'", param_hint="'--seeds'"

@@ -23,7 +23,7 @@ from rsadapt.data.street import write_streets
 from rsadapt.errors import DataError, InterruptedTrainingError
 from rsadapt.geo.grid import Grid
 from rsadapt.geo.writer import write_raster
-from rsadapt.verbs import demo, predict, train
+from rsadapt.verbs import benchmark, demo, predict, train
 
 HEAVY = ("torch", "rasterio", "lightning_fabric", "albumentations", "matplotlib", "rich", "numpy")
 VERBS = (
@@ -75,6 +75,10 @@ def test_help_of_a_verb_loads_nothing_heavy(verb):  # but pydantic, where typer 
     text, _, loaded = loaded_by(code, HEAVY)
     assert text.startswith(f"Usage: rsadapt {verb} ")
     assert loaded == "\n"
+
+
+def test_help_of_export_weights_names_every_suffix_that_is_written():
+    assert "new .pth, .pt or .safetensors file" in invoke("export-weights", "--help").output
 
 
 def test_version():
@@ -133,6 +137,19 @@ def test_errors_are_one_line_and_an_exit_code(monkeypatch, error, code, line):
     monkeypatch.setattr(train, "train", fail)
     result = invoke("train", "any.yaml")
     assert (result.exit_code, result.stderr) == (code, line)
+
+
+def test_nothing_between_commas_counts_for_nothing(monkeypatch):
+    calls = []
+
+    def take(*_arguments, **options):
+        calls.append((options["rows"], options["seeds"]))
+        raise DataError("enough")
+
+    monkeypatch.setattr(benchmark, "benchmark", take)
+    command = "benchmark x --data . --init random --seeds 0,1, --rows"
+    invoke(*command.split(), "multi,, single,")
+    assert calls == [(["multi", "single"], [0, 1])]
 
 
 def test_libraries_are_hushed_and_rsadapt_is_not():
@@ -466,7 +483,8 @@ MISTAKES = [
     ("", "benchmark gta6 --data data --init random --out new", "no benchmark is called 'gta6'"),
     ("", f"benchmark {RECIPE} --data nowhere --init random --out new", "nowhere/GTA5: "),
     ("", f"{BENCH} random --rows mutli", "no row is called 'mutli'; there are source-only"),
-    ("", f"{BENCH} random --rows multi,", "no row is called ''"),
+    ("", f"{BENCH} random --rows ,", "expected at least one row, found none"),
+    ("", f"{BENCH} random --seeds ,", "expected at least one seed, found none"),
     ("", f"{BENCH} random --rows multi,single,multi", "row multi is asked for more than once"),
     ("", f"{BENCH} random --seeds 1,0,1", "seed 1 is asked for more than once"),
     ("", f"{BENCH} random --set seed=3", "'seed' of a benchmark is given by --seeds"),
