@@ -15,10 +15,21 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from rsadapt.errors import MissingFileError, OutputExistsError, RsadaptError
+from rsadapt.errors import (
+    InterruptedTrainingError,
+    MissingFileError,
+    OutputExistsError,
+    RsadaptError,
+)
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+
+GOES_ON = {
+    "train": "; the same command with --resume goes on",
+    "benchmark": "; the same command goes on",
+}
+"""How to go on with a training that was stopped, by verb."""
 
 SEVERAL = ("--source", "--labels", "--target", "--scene")
 """Options that take several values at once, as a shell makes them of a glob without quotes."""
@@ -33,6 +44,8 @@ class Door(TyperGroup):
             return super().invoke(ctx)
         except BrokenPipeError:  # the reader of a pipe has seen enough: typer leaves quietly
             raise
+        except InterruptedTrainingError as stop:
+            _leave(f"{stop}{GOES_ON.get(str(ctx.invoked_subcommand), '')}", stop.exit_code)
         except RsadaptError as error:
             _fail(str(error), error.exit_code)
         except NotADirectoryError as error:
@@ -469,8 +482,13 @@ def _numbers(text: str) -> list[int]:
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    """Say what went wrong on one line and leave."""
-    typer.echo(f"error: {' '.join(text.split())}", err=True)
+    """Say what went wrong and leave."""
+    _leave(f"error: {text}", code)
+
+
+def _leave(text: str, code: int) -> NoReturn:
+    """Say why on one line and leave."""
+    typer.echo(" ".join(text.split()), err=True)
     raise typer.Exit(code)
 
 

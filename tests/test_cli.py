@@ -119,7 +119,11 @@ def test_options_of_several_values_are_repeated():
     ("error", "code", "line"),
     [
         (DataError("a.tif: broken\n  in two lines"), 1, "error: a.tif: broken in two lines\n"),
-        (InterruptedTrainingError("saved at step 3"), 130, "error: saved at step 3\n"),
+        (
+            InterruptedTrainingError("saved at step 3"),
+            130,
+            "saved at step 3; the same command with --resume goes on\n",
+        ),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
         (OSError(errno.ENOSPC, "No space left", "a"), 1, "error: [Errno 28] No space left: 'a'\n"),
         (PermissionError("not yours"), 1, "error: not yours\n"),
@@ -137,6 +141,22 @@ def test_errors_are_one_line_and_an_exit_code(monkeypatch, error, code, line):
     monkeypatch.setattr(train, "train", fail)
     result = invoke("train", "any.yaml")
     assert (result.exit_code, result.stderr) == (code, line)
+
+
+@pytest.mark.parametrize(
+    ("module", "command", "line"),
+    [
+        (benchmark, "benchmark x --data . --init random", "stopped; the same command goes on\n"),
+        (demo, "demo", "stopped\n"),
+    ],
+)
+def test_a_stop_is_no_error_and_says_how_to_go_on(monkeypatch, module, command, line):
+    def stop(*_arguments, **_options):
+        raise InterruptedTrainingError("stopped")
+
+    monkeypatch.setattr(module, command.split()[0], stop)
+    result = invoke(*command.split())
+    assert (result.exit_code, result.stderr) == (130, line)
 
 
 def test_nothing_between_commas_counts_for_nothing(monkeypatch):
