@@ -26,6 +26,7 @@ IMAGENET: Values = {
     "network.pretrained": True,
     "network.layout": "torchvision",
     "bands": [1, 2, 3],
+    "normalise_by": "given",
     "normalisation": {
         "mean": [123.675, 116.28, 103.53],
         "std": [58.395, 57.12, 57.375],

@@ -15,10 +15,21 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from rsadapt.errors import MissingFileError, OutputExistsError, RsadaptError
+from rsadapt.errors import (
+    InterruptedTrainingError,
+    MissingFileError,
+    OutputExistsError,
+    RsadaptError,
+)
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+
+GOES_ON = {
+    "train": "; the same command with --resume goes on",
+    "benchmark": "; the same command goes on",
+}
+"""How to go on with a training that was stopped, by verb."""
 
 SEVERAL = ("--source", "--labels", "--target", "--scene")
 """Options that take several values at once, as a shell makes them of a glob without quotes."""
@@ -33,6 +44,8 @@ class Door(TyperGroup):
             return super().invoke(ctx)
         except BrokenPipeError:  # the reader of a pipe has seen enough: typer leaves quietly
             raise
+        except InterruptedTrainingError as stop:
+            _leave(f"{stop}{GOES_ON.get(str(ctx.invoked_subcommand), '')}", stop.exit_code)
         except RsadaptError as error:
             _fail(str(error), error.exit_code)
         except NotADirectoryError as error:
@@ -225,8 +238,8 @@ def train(
     ] = None,
     data: Data = None,
     init: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A run or weight file to start from, as init_from."),
+        str | None,
+        typer.Option(metavar="FILE", help="Initial weights: a file or run, imagenet, or random."),
     ] = None,
     assignments: Assignments = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
@@ -380,7 +393,9 @@ def prepare(
 @app.command()
 def export_weights(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder or checkpoint.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="A new .pth or .safetensors file.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="A new .pth, .pt or .safetensors file.")
+    ],
     names: Annotated[Names, typer.Option(help="Whose tensor names to write.")] = Names.published,
 ) -> None:
     """Write a run's network as a weight file that other programs load."""
@@ -429,7 +444,7 @@ def benchmark(
             out=out or Path("runs") / name,
             init=init,
             vgg_init=vgg_init,
-            rows=None if rows is None else [row.strip() for row in rows.split(",")],
+            rows=None if rows is None else _parts(rows),
             seeds=_numbers(seeds),
             variant=variant.value,
             assignments=assignments or (),
@@ -451,9 +466,14 @@ def _check_scored(*, maps: bool, of_maps: bool, of_networks: bool) -> None:
         )
 
 
+def _parts(text: str) -> list[str]:
+    """What commas separate; nothing between two of them counts for nothing."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def _numbers(text: str) -> list[int]:
     """Numbers of 0 or more, separated by commas."""
-    parts = [part.strip() for part in text.split(",")]
+    parts = _parts(text)
     if not all(part.isdecimal() for part in parts):
         raise typer.BadParameter(
             f"expected numbers such as 0,1,2, found '{text}'", param_hint="'--seeds'"
@@ -462,8 +482,13 @@ def _numbers(text: str) -> list[int]:
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    """Say what went wrong on one line and leave."""
-    typer.echo(f"error: {' '.join(text.split())}", err=True)
+    """Say what went wrong and leave."""
+    _leave(f"error: {text}", code)
+
+
+def _leave(text: str, code: int) -> NoReturn:
+    """Say why on one line and leave."""
+    typer.echo(" ".join(text.split()), err=True)
     raise typer.Exit(code)
 
 

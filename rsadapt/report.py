@@ -24,6 +24,9 @@ STRETCH = (2.0, 98.0)
 BLANK = 255
 """Grey value, white, of pixels without data or label."""
 
+LEAST_WIDTH = 6.0
+"""Inches of a chart of few rows: what its title takes."""
+
 
 def natural_colours(
     values: NDArray[Any], valid: NDArray[np.bool_], *, bands: tuple[int, int, int]
@@ -123,11 +126,17 @@ def beside(
         published: by row, what others report (0..1).
         title: of the figure.
     """
-    figure = Figure(figsize=(1.2 * len(measured) + 2, 3.8), layout="constrained")
+    width = max(LEAST_WIDTH, 1.2 * len(measured) + 2)
+    figure = Figure(figsize=(width, 3.8), layout="constrained")
     axis: Axes = figure.subplots()
-    heights = [100 * mean for mean, _ in measured.values()]
-    spreads = [100 * (deviation or 0.0) for _, deviation in measured.values()]
-    axis.bar(list(measured), heights, yerr=spreads, capsize=4, label="measured, final iteration")
+    heights = {row: 100 * mean for row, (mean, _) in measured.items()}
+    axis.bar(list(heights), list(heights.values()), label="measured, final iteration")
+    spreads = {row: 100 * std for row, (_, std) in measured.items() if std is not None}
+    if spreads:
+        middles = [heights[row] for row in spreads]
+        axis.errorbar(
+            list(spreads), middles, list(spreads.values()), fmt="none", ecolor="black", capsize=4
+        )
     if published:
         marks = [100 * value for value in published.values()]
         axis.plot(list(published), marks, "k_", markersize=22, label="published by others")

@@ -8,15 +8,24 @@ import json
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from rsadapt.errors import MissingFileError, OutputExistsError
 
 RECORDED = ("rsadapt", "torch", "torchvision", "lightning-fabric", "numpy", "rasterio")
 """Packages whose versions a run records."""
+
+NO_MATTER = ("root", "training.workers")
+"""Fields that may change where a run goes on: neither changes a result."""
+
+SHOWN = 3
+"""Fields that a message names before it only says that there are more."""
 
 
 @dataclass(frozen=True)
@@ -65,21 +74,28 @@ class RunFolder:
             raise OutputExistsError(f"{self.path}: exists and is no empty folder; choose another")
 
     def check_run(self, configuration: str) -> None:
-        """Make sure that the folder holds a run of a configuration.
+        """Make sure that the folder holds a run of a configuration; `NO_MATTER` may differ.
 
         Raises:
             MissingFileError: where it holds none.
-            OutputExistsError: where it holds one of another configuration.
+            OutputExistsError: where it holds one of another configuration, naming what differs, or
+                one whose configuration cannot be read.
         """
         if not self.configuration.is_file():
             raise MissingFileError(
                 f"{self.path}: no run here (there is no {self.configuration.name})"
             )
-
-        if self.configuration.read_text(encoding="utf-8") != configuration:
+        try:
+            differing = _differences(self.configuration.read_text(encoding="utf-8"), configuration)
+        except yaml.YAMLError as error:
             raise OutputExistsError(
-                f"{self.path}: holds a run of another configuration ({self.configuration.name}); "
-                f"go on with that one, or choose another folder"
+                f"{self.configuration}: expected the configuration of a run, found text that is no "
+                f"YAML; mend it, or choose another folder"
+            ) from error
+        if differing:
+            raise OutputExistsError(
+                f"{self.path}: holds a run of another configuration ({self.configuration.name}: "
+                f"{differing}); go on with that one, or choose another folder"
             )
 
     def create(self, configuration: str, record: dict[str, Any]) -> None:
@@ -125,6 +141,31 @@ class RunFolder:
         part = self.metrics.with_suffix(".part")
         part.write_text("".join(kept), encoding="utf-8")
         part.replace(self.metrics)
+
+
+def _differences(there: str, here: str) -> str:
+    """The fields that two configurations, YAML, differ in, in words; none where none matters."""
+    ours, theirs = (dict(_fields(yaml.safe_load(text))) for text in (here, there))
+    told = [
+        f"{field}: {_shown(theirs.get(field))} there, {_shown(ours.get(field))} here"
+        for field in dict.fromkeys([*ours, *theirs])
+        if field not in NO_MATTER and theirs.get(field) != ours.get(field)
+    ]
+    return "; ".join(told[:SHOWN] + ["..."] * (len(told) > SHOWN))
+
+
+def _fields(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The fields of a group, and of those within it, by their dotted paths."""
+    if not isinstance(value, dict):
+        yield path, value
+        return
+    for key, inner in value.items():
+        yield from _fields(inner, f"{path}.{key}" if path else str(key))
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def environment() -> dict[str, Any]:

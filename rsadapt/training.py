@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ def train_run(
     Args:
         settings: resolved configuration (see `build.configuration`).
         out: folder of the run, new or empty.
-        resume: go on in a folder that already holds the run.
+        resume: go on in a folder that already holds the run; `run.NO_MATTER` may have changed.
         progress: is told of the steps done.
 
     Raises:
@@ -161,6 +161,7 @@ def train_run(
     else:
         checkpoint.require(state, (*PARTS, *RESUMED), where=run.checkpoint)
         facts = Facts.from_json(state["facts"], where=run.checkpoint)
+        facts = replace(facts, settings=settings)  # the same but for what may change on the way
         learner = build.learner(settings, len(facts.bands))
         session = _Session(settings, build.places(settings), learner, facts)
     session.learner.set_up()

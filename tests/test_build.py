@@ -1,5 +1,7 @@
 """From a configuration to objects."""
 
+from urllib.error import URLError
+
 import numpy as np
 import pytest
 import torch
@@ -210,6 +212,8 @@ def test_augmentations_are_those_named(settings):
 
 # Networks and methods
 
+ONE_LEVEL = "method={name: source_only, segmentation: [1.0]}"
+
 
 @pytest.mark.parametrize(
     ("encoder", "stride"), [("small", 4), ("resnet18", 8), ("resnet34", 8), ("resnet50", 8)]
@@ -225,6 +229,30 @@ def test_network_is_the_configured_one(settings, encoder, stride):
 def test_small_encoder_has_no_weights_to_start_from(settings):
     with pytest.raises(ConfigError, match="no weights of the small encoder"):
         build.network(settings("network.pretrained=true"), bands=3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "file"),
+    [
+        (["network.encoder=resnet18"], "resnet18-f37072fd.pth"),
+        (["network={encoder: vgg16, levels: 1}", ONE_LEVEL], "vgg16-397923af.pth"),
+    ],
+)
+def test_imagenet_weights_without_a_network_are_told_of(
+    settings, monkeypatch, tmp_path, changes, file
+):
+    def offline(*_arguments, **_options):
+        raise URLError("no route to host")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    chosen = settings(*changes, "network.pretrained=true")
+    says = (
+        rf"weights of {chosen.network.encoder} in {tmp_path}/hub/checkpoints, .* "
+        rf"\(no route to host\); copy https://.*/{file} there, or choose network\.pretrained: false"
+    )
+    with torch.device("meta"), pytest.raises(MissingFileError, match=says):
+        build.network(chosen, bands=3)
 
 
 @pytest.mark.parametrize(
@@ -326,8 +354,7 @@ def test_images_too_small_for_the_discriminators_of_features_are_refused(setting
 def test_no_batch_norm_policy_is_claimed_of_a_network_without_batch_norm(settings):
     assert build.batch_norm_words(settings()) == "per_domain"
     vgg = "network={encoder: vgg16, levels: 1}"
-    method = "method={name: source_only, segmentation: [1.0]}"
-    assert build.batch_norm_words(settings(vgg, method)) == "none"
+    assert build.batch_norm_words(settings(vgg, ONE_LEVEL)) == "none"
 
 
 def test_labels_are_all_rasters_or_all_vector_files(country, tmp_path):

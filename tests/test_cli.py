@@ -23,7 +23,7 @@ from rsadapt.data.procedural.street import write_streets
 from rsadapt.errors import DataError, InterruptedTrainingError
 from rsadapt.geo.grid import Grid
 from rsadapt.geo.writer import write_raster
-from rsadapt.verbs import demo, predict, train
+from rsadapt.verbs import benchmark, demo, predict, train
 
 HEAVY = ("torch", "rasterio", "lightning_fabric", "albumentations", "matplotlib", "rich", "numpy")
 VERBS = (
@@ -77,6 +77,10 @@ def test_help_of_a_verb_loads_nothing_heavy(verb):  # but pydantic, where typer 
     assert loaded == "\n"
 
 
+def test_help_of_export_weights_names_every_suffix_that_is_written():
+    assert "new .pth, .pt or .safetensors file" in invoke("export-weights", "--help").output
+
+
 def test_version():
     assert invoke("--version").output.startswith("rsadapt ")
 
@@ -115,7 +119,11 @@ def test_options_of_several_values_are_repeated():
     ("error", "code", "line"),
     [
         (DataError("a.tif: broken\n  in two lines"), 1, "error: a.tif: broken in two lines\n"),
-        (InterruptedTrainingError("saved at step 3"), 130, "error: saved at step 3\n"),
+        (
+            InterruptedTrainingError("saved at step 3"),
+            130,
+            "saved at step 3; the same command with --resume goes on\n",
+        ),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
         (OSError(errno.ENOSPC, "No space left", "a"), 1, "error: [Errno 28] No space left: 'a'\n"),
         (PermissionError("not yours"), 1, "error: not yours\n"),
@@ -133,6 +141,35 @@ def test_errors_are_one_line_and_an_exit_code(monkeypatch, error, code, line):
     monkeypatch.setattr(train, "train", fail)
     result = invoke("train", "any.yaml")
     assert (result.exit_code, result.stderr) == (code, line)
+
+
+@pytest.mark.parametrize(
+    ("module", "command", "line"),
+    [
+        (benchmark, "benchmark x --data . --init random", "stopped; the same command goes on\n"),
+        (demo, "demo", "stopped\n"),
+    ],
+)
+def test_a_stop_is_no_error_and_says_how_to_go_on(monkeypatch, module, command, line):
+    def stop(*_arguments, **_options):
+        raise InterruptedTrainingError("stopped")
+
+    monkeypatch.setattr(module, command.split()[0], stop)
+    result = invoke(*command.split())
+    assert (result.exit_code, result.stderr) == (130, line)
+
+
+def test_nothing_between_commas_counts_for_nothing(monkeypatch):
+    calls = []
+
+    def take(*_arguments, **options):
+        calls.append((options["rows"], options["seeds"]))
+        raise DataError("enough")
+
+    monkeypatch.setattr(benchmark, "benchmark", take)
+    command = "benchmark x --data . --init random --seeds 0,1, --rows"
+    invoke(*command.split(), "multi,, single,")
+    assert calls == [(["multi", "single"], [0, 1])]
 
 
 def test_libraries_are_hushed_and_rsadapt_is_not():
@@ -301,6 +338,14 @@ def test_training_starts_from_the_weights_named(scratch):
     )
 
 
+def test_training_starts_from_weights_named_by_a_word(scratch):
+    assert "initial weights: random" in succeed(
+        f"train {RECIPE} --data data --init random --out next --set init_from=gone.pth", *SET
+    )
+    result = invoke("train", RECIPE, "--data", "data", "--init", "imagenet", "--out", "new", *SET)
+    assert "there are no weights of the small encoder" in result.stderr
+
+
 def test_check_exits_with_1_until_all_is_there(scratch):
     Path(FRAME).write_bytes(b"no image")
     result = invoke("check", RECIPE, "--data", "data")
@@ -342,6 +387,20 @@ def test_prepared_frames_are_trained_with_as_the_command_says(scratch):
         for run in ("run", "prepared")
     )
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_prepared_frames_by_a_relative_path_start_at_the_datas_root(scratch):
+    succeed(f"prepare {RECIPE} --data data --out frames", *SET)
+    train = f"train {RECIPE} --data data --out prepared --set"
+    result = invoke(*train.split(), "prepared=frames", *SET)
+    assert result.exit_code == 1
+    assert re.search(
+        rf"{scratch}/data/frames/gta5-all-64x32: .* starts at the data's root, {scratch}/data: "
+        r"give its full path, as `prepare` printed it",
+        result.stderr,
+    )
+    shutil.move("frames", "data/frames")
+    succeed(train, "prepared=frames", *SET)
 
 
 def test_benchmark_prints_the_table_and_its_files(scratch):
@@ -401,8 +460,14 @@ MISTAKES = [
     ("", f"train {RECIPE} --data data --out own.safetensors/a", "a folder of this path is a file"),
     ("a flipped bit", TRAIN, r"00001.png: expected a sound PNG, found a wrong checksum"),
     ("no label", TRAIN, r"GTA5 'all' has no labels .* for 1 of 2 images: 00002"),
-    ("no validation labels", TRAIN, "gtFine/val.*found none"),
+    ("no validation labels", TRAIN, "gtFine/val.*found none; it takes .* holds leftImg8bit.*Fine$"),
     ("colours for labels", TRAIN, "_gtFine_labelIds.png: expected labels of one band"),
+    (
+        "",
+        f"evaluate own.safetensors --recipe {RECIPE}",
+        r"configs/data/Cityscapes: .*, found none; it takes .*; if it lies elsewhere, name the "
+        r"folder that holds Cityscapes by --data$",
+    ),
     ("", SCORE.format("gone.pth"), "gone.pth: no checkpoint here"),
     ("", SCORE.format("pickled.pth"), "pickled.pth: not loaded, .* could run code"),
     ("", SCORE.format("alien.pth"), "alien.pth: expected tensors by names of a known kind"),
@@ -438,7 +503,8 @@ MISTAKES = [
     ("", "benchmark gta6 --data data --init random --out new", "no benchmark is called 'gta6'"),
     ("", f"benchmark {RECIPE} --data nowhere --init random --out new", "nowhere/GTA5: "),
     ("", f"{BENCH} random --rows mutli", "no row is called 'mutli'; there are source-only"),
-    ("", f"{BENCH} random --rows multi,", "no row is called ''"),
+    ("", f"{BENCH} random --rows ,", "expected at least one row, found none"),
+    ("", f"{BENCH} random --seeds ,", "expected at least one seed, found none"),
     ("", f"{BENCH} random --rows multi,single,multi", "row multi is asked for more than once"),
     ("", f"{BENCH} random --seeds 1,0,1", "seed 1 is asked for more than once"),
     ("", f"{BENCH} random --set seed=3", "'seed' of a benchmark is given by --seeds"),

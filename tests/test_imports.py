@@ -59,6 +59,7 @@ PARTS = {
         f"{BELOW_BUILD} build model training study benchmark_rows benchmark_report",
         "",
     ),
+    "verbs.train": (f"{BELOW_BUILD} build training study benchmark_rows", ""),
     "console": ("errors progress", "rich"),
     "cli": ("verbs console errors", "typer"),
     "__init__": ("verbs classes errors", ""),

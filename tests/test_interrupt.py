@@ -1,6 +1,7 @@
 """Ctrl-C as a terminal sends it: to the whole process group, loader workers included."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -62,7 +63,11 @@ def test_interrupted_training_saves_and_goes_on(tmp_path, number):
         before = last_step(run)
         code, said = train_and_signal(number, run, file, "--out", run.path, *extra)
         assert code == 130, said
-        assert "the state is saved" in said.splitlines()[-1]
+        assert re.fullmatch(
+            r"stopped at step \d+ of 100000; the state is saved; the same command with --resume "
+            "goes on",
+            said.splitlines()[-1],
+        )
         assert "Traceback" not in said
         assert last_step(run) > before
     assert run.checkpoint.is_file()

@@ -39,6 +39,38 @@ def test_figures_are_written(tmp_path):
         assert file.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.fixture
+def drawn(monkeypatch, tmp_path):
+    """The figure that `beside` would write, laid out."""
+
+    def draw(measured, title="t"):
+        figures = []
+        monkeypatch.setattr(report, "_save", lambda figure, _: figures.append(figure))
+        report.beside(tmp_path / "beside.png", measured, {}, title=title)
+        figures[0].draw_without_rendering()
+        return figures[0]
+
+    return draw
+
+
+def test_title_fits_a_chart_of_one_row(drawn):
+    figure = drawn({"multi": (0.5, None)}, "Cityscapes -> Cross-City, as the paper says")
+    title = figure.axes[0].title.get_window_extent()
+    assert figure.bbox.x0 <= title.x0
+    assert title.x1 <= figure.bbox.x1
+
+
+@pytest.mark.parametrize(
+    ("deviations", "expected"), [((None, None), []), ((None, 0.1), [("b", 40, 60)])]
+)
+def test_error_bars_stand_where_a_deviation_exists(drawn, deviations, expected):
+    measured = dict(zip("ab", ((0.5, deviation) for deviation in deviations), strict=True))
+    (axis,) = drawn(measured).axes
+    bars = [segment for lines in axis.collections for segment in lines.get_segments()]
+    names = [label.get_text() for label in axis.get_xticklabels()]
+    assert [(names[int(x)], low, high) for (x, low), (_, high) in bars] == expected
+
+
 def test_pictures_of_different_size_are_refused(tmp_path):
     pictures = {"x": np.zeros((2, 2, 3), np.uint8), "y": np.zeros((3, 2, 3), np.uint8)}
     with pytest.raises(ShapeError, match="one size"):

@@ -4,7 +4,9 @@ import hashlib
 import json
 
 import pytest
+import yaml
 
+from rsadapt.config import change
 from rsadapt.errors import MissingFileError, OutputExistsError
 from rsadapt.run import RECORDED, RunFolder, digest, environment
 
@@ -23,6 +25,48 @@ def test_new_folder_holds_configuration_and_record(run):
     run.check_run("seed: 1\n")
     with pytest.raises(OutputExistsError, match="another configuration"):
         run.check_run("seed: 2\n")
+
+
+BEGUN = {
+    "root": "/data",
+    "init_from": None,
+    "classes": [{"name": "sea", "id": 1}] * 9,
+    "method": {"name": "output_space", "adversarial": [0.0002, 1e-05]},
+    "training": {"steps": 400, "workers": 2},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"training.steps": 500}, r"config\.yaml: training\.steps: 400 there, 500 here\); go on"),
+        (
+            {"method": {"name": "source_only"}, "init_from": "/a"},
+            r': init_from: null there, "/a" here; method\.name: "output_space" there, '
+            r'"source_only" here; method\.adversarial: \[0\.0002, 1e-05\] there, null here\)',
+        ),
+        (
+            {"classes": [], "method.name": "x", "training.steps": 1, "new": 1},
+            r"classes: \[.{76}\.\.\. there, \[\] here; method\..*; training\..* here; \.\.\.\)",
+        ),
+    ],
+)
+def test_what_differs_from_the_run_is_named(tmp_path, changes, says):
+    RunFolder(tmp_path).create(yaml.safe_dump(BEGUN), {})
+    with pytest.raises(OutputExistsError, match=says):
+        RunFolder(tmp_path).check_run(yaml.safe_dump(change(BEGUN, changes), sort_keys=False))
+
+
+def test_what_changes_no_result_may_differ(tmp_path):
+    RunFolder(tmp_path).create(yaml.safe_dump(BEGUN), {})
+    moved = change(BEGUN, {"root": "/mnt/data", "training.workers": 0})
+    RunFolder(tmp_path).check_run(yaml.safe_dump(moved, sort_keys=False))
+
+
+def test_configuration_that_was_spoilt_is_told(tmp_path):
+    RunFolder(tmp_path).create("a: [", {})
+    with pytest.raises(OutputExistsError, match=r"config\.yaml: expected .* no YAML; mend it"):
+        RunFolder(tmp_path).check_run("a: 1")
 
 
 def test_empty_folder_may_be_used(tmp_path):

@@ -198,8 +198,18 @@ def test_validation_that_a_run_died_in_is_not_lost(run):
 
 def test_resuming_another_configuration_is_refused(run):
     run("one")
-    with pytest.raises(RsadaptError, match="another configuration"):
+    with pytest.raises(RsadaptError, match=r"another configuration .*rate: 0\.00025 there, 0\.5 "):
         run("one", "optimiser.rate=0.5", resume=True)
+
+
+def test_a_run_goes_on_with_moved_data_and_other_workers(run, own_world, values, tmp_path):
+    whole = run("whole")
+    with pytest.raises(InterruptedTrainingError, match="step 2"):
+        run("parts", progress=stop_at(2))
+    values["root"] = str(own_world.rename(tmp_path / "moved"))
+    parts = run("parts", "training.workers=1", resume=True)
+    assert same_learning(whole, parts)
+    assert load(parts.run.path).facts.settings.root == values["root"]
 
 
 # What a run can be

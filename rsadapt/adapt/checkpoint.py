@@ -26,6 +26,9 @@ DAMAGE = (
 )
 """What `torch.load` is seen to raise for files cut short, altered or of another kind."""
 
+ZIP = b"PK\x03\x04"
+"""What a zip archive begins with."""
+
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values to a file, under another name until it is whole.
@@ -58,7 +61,7 @@ def load(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: {_refusal(error)}") from error
     except DAMAGE as error:
         raise CheckpointError(
-            f"{path}: damaged or no checkpoint ({_first_line(error)}); copy it again"
+            f"{path}: damaged or no checkpoint ({_first_sentence(error)}); copy it again"
         ) from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: expected named tensors, found a {type(state).__name__}")
@@ -83,9 +86,12 @@ def _check_sums(path: Path) -> None:
     """Read a file's checksums, which torch.load does not; files of PyTorch 1.5 and older have none.
 
     Raises:
-        BadZipFile: for contents that were changed.
+        BadZipFile: for contents that were changed or cut short.
     """
     if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            if file.read(len(ZIP)) == ZIP:  # is_zipfile looks for an archive's end
+                raise zipfile.BadZipFile("cut short")
         return
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
@@ -107,8 +113,8 @@ def _refusal(error: pickle.UnpicklingError) -> str:
     )
 
 
-def _first_line(error: Exception) -> str:
+def _first_sentence(error: Exception) -> str:
     if isinstance(error, KeyError):  # whose text is the key alone
         return f"KeyError {error}"
     first = next(iter(str(error).splitlines()), type(error).__name__)
-    return "another format" if "weights_only" in first else first
+    return "another format" if "weights_only" in first else first.partition(". ")[0]

@@ -20,7 +20,7 @@ from rsadapt.data.prepared import Prepared
 from rsadapt.data.stream import SampleSource, stream
 from rsadapt.data.synscapes import SYNSCAPES
 from rsadapt.data.synthia import SYNTHIA
-from rsadapt.errors import ConfigError, DataError
+from rsadapt.errors import ConfigError, DataError, MissingFileError
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.progress import Progress
 from rsadapt.sample import Batch
@@ -173,13 +173,26 @@ def frames(
     """The frames of a split, to be resized to `size`, the training's unless given.
 
     Without `labels` they need not be there: a target is trained on images alone.
+
+    Raises:
+        MissingFileError, DataError, ConfigError: see `FolderDataset.frames`.
     """
     found = dataset(domain)
     size = size or domain.size
+    folder = dataset_folder(settings, domain)
+    try:
+        there = found.frames(folder, split, labels=labels)
+    except MissingFileError as error:
+        if folder.exists():
+            raise
+        raise MissingFileError(
+            f"{error}; if it lies elsewhere, name the folder that holds "
+            f"{domain.folder or found.folder} by --data"
+        ) from error
     return Frames(
         name=name,
         dataset=found,
-        frames=tuple(found.frames(dataset_folder(settings, domain), split, labels=labels)),
+        frames=tuple(there),
         size=(size.height, size.width),
         bands=tuple(settings.bands or (1, 2, 3)),
     )
@@ -211,8 +224,15 @@ def prepared_frames(
     imagery = (both.source if domain == "source" else both.target).training
     if settings.prepared is None or not isinstance(imagery, Frames):
         return None
+    folder = prepared_folder(settings, domain)
+    if not folder.exists() and not Path(settings.prepared).is_absolute():
+        raise MissingFileError(
+            f"{folder}: expected what `prepare` writes, found no such folder; a relative "
+            f"'prepared' starts at the data's root, {settings.root}: give its full path, as "
+            f"`prepare` printed it, or prepare the frames first"
+        )
     scheme = class_scheme(settings) if domain == "source" else None
-    return Prepared.open(prepared_folder(settings, domain), imagery, scheme)
+    return Prepared.open(folder, imagery, scheme)
 
 
 def frame_counts(settings: config.Configuration) -> dict[str, tuple[int, int | None]]:

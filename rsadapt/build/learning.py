@@ -19,17 +19,22 @@ from rsadapt.adapt.sgd import RepeatedSGD
 from rsadapt.adapt.source_only import SourceOnly
 from rsadapt.adapt.trainer import Learner, Schedule
 from rsadapt.build.configuration import class_scheme
-from rsadapt.errors import ConfigError
+from rsadapt.errors import ConfigError, MissingFileError
 from rsadapt.nets.deeplab import DeepLab
 from rsadapt.nets.discriminator import Discriminator
-from rsadapt.nets.encoder import Encoder
+from rsadapt.nets.encoder import Encoder, imagenet_url
 from rsadapt.nets.resnet import ResNetEncoder
 from rsadapt.nets.small import SmallEncoder
 from rsadapt.nets.vgg import VggEncoder
 
 
 def network(settings: config.Configuration, bands: int) -> DeepLab:
-    """The segmentation network, with fresh (or ImageNet) weights."""
+    """The segmentation network, with fresh (or ImageNet) weights.
+
+    Raises:
+        ConfigError: for ImageNet weights of an encoder that has none.
+        MissingFileError: for ImageNet weights that can neither be read nor downloaded.
+    """
     chosen = settings.network
     return DeepLab(
         _encoder(chosen, bands),
@@ -48,11 +53,19 @@ def _encoder(chosen: config.NetworkSettings, bands: int) -> Encoder:
         if chosen.pretrained:
             raise ConfigError("network.pretrained: there are no weights of the small encoder")
         return SmallEncoder(bands=bands)
-    if chosen.encoder == "vgg16":
-        return VggEncoder(bands=bands, pretrained=chosen.pretrained)
-    return ResNetEncoder(
-        chosen.encoder, bands=bands, pretrained=chosen.pretrained, layout=chosen.layout
-    )
+    try:
+        if chosen.encoder == "vgg16":
+            return VggEncoder(bands=bands, pretrained=chosen.pretrained)
+        return ResNetEncoder(
+            chosen.encoder, bands=bands, pretrained=chosen.pretrained, layout=chosen.layout
+        )
+    except OSError as error:  # no network, a full disk
+        raise MissingFileError(
+            f"network.pretrained: expected torchvision's ImageNet weights of {chosen.encoder} in "
+            f"{torch.hub.get_dir()}/checkpoints, could neither read nor download them "
+            f"({getattr(error, 'reason', error)}); copy {imagenet_url(chosen.encoder)} there, or "
+            f"choose network.pretrained: false or other initial weights"
+        ) from error
 
 
 def method(settings: config.Configuration) -> Method:

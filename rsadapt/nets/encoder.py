@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torchvision
 from torch import Tensor, nn
 
 Anchor = Literal["first", "middle"]
@@ -77,3 +78,8 @@ def for_bands(layer: nn.Conv2d, bands: int) -> nn.Conv2d:
         if fresh.bias is not None and layer.bias is not None:
             fresh.bias.copy_(layer.bias)
     return fresh
+
+
+def imagenet_url(name: str) -> str:
+    """Where torchvision downloads the ImageNet weights of a network from, such as "resnet18"."""
+    return str(torchvision.models.get_model_weights(name).DEFAULT.url)

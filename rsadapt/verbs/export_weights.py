@@ -19,7 +19,7 @@ def export_weights(run: Path, out: Path, *, names: Names = "published") -> Path:
 
     Args:
         run: a run's folder or checkpoint.
-        out: a new file, `.pth` or `.safetensors`.
+        out: a new file, `.pth`, `.pt` or `.safetensors`.
         names: "published" as in AdaptSegNet's checkpoints, or the project's "own".
 
     Returns:

@@ -56,6 +56,22 @@ def prepare(
     for domain, place in (("source", places.source), ("target", places.target)):
         frames = cast("Frames", place.training)
         folder = build.prepared_folder(settings, cast("Domain", domain))
-        prepare_frames(frames, scheme if domain == "source" else None, folder, progress)
+        labels = scheme if domain == "source" else None
+        prepare_frames(frames, labels, folder, _told(frames, progress))
         folders[folder] = None
     return list(folders)
+
+
+def _told(frames: Frames, progress: Progress | None) -> Progress | None:
+    """Progress that says of frames of which none is left to prepare that they are there."""
+    if progress is None:
+        return None
+
+    def report(task: str, done: int, total: int) -> None:
+        if total:
+            progress(task, done, total)
+        else:
+            there = len(frames.frames)
+            progress(f"prepare {frames.name}, prepared already", there, there)
+
+    return report

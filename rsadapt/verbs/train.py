@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsadapt import build
+from rsadapt.benchmark_rows import initial_weights
+from rsadapt.config import Configuration, RegionSettings, change, parse
 from rsadapt.progress import Progress
+from rsadapt.study import Row
 from rsadapt.training import Outcome, train_run
+
+OF_FRAMES = ("bands", "normalise_by", "normalisation")
+"""Fields that ImageNet weights ask of 8-bit colour frames; scenes are standardised by their own."""
 
 
 def train(
@@ -15,7 +21,7 @@ def train(
     *,
     out: Path | None = None,
     data: Path | None = None,
-    init: Path | None = None,
+    init: Path | str | None = None,
     assignments: Sequence[str] = (),
     resume: bool = False,
     progress: Progress | None = None,
@@ -26,7 +32,8 @@ def train(
         config: the configuration, YAML, or a ready recipe's name.
         out: the run's folder, new or empty; `runs/` and the configuration's name by default.
         data: the folder of the data, in place of the one that the configuration names.
-        init: a run or weight file to start from, in place of `init_from`.
+        init: a run or weight file to start from, "imagenet" (torchvision's) or "random", in place
+            of what the configuration names.
         assignments: "dotted.key=value" changes to the configuration.
         resume: go on with the run in `out` from its last checkpoint.
         progress: called with a task's name, steps done and steps in all.
@@ -38,6 +45,16 @@ def train(
     """
     settings = build.configuration(config, assignments, data=data)
     if init is not None:
-        settings = settings.model_copy(update={"init_from": str(init.resolve())})
+        settings = _started_from(str(init), settings, where=f"{config}, --init {init}")
     folder = out or Path("runs") / config.stem
     return train_run(settings, folder, resume=resume, progress=progress)
+
+
+def _started_from(init: str, settings: Configuration, *, where: str) -> Configuration:
+    """The settings with other initial weights, as a benchmark's rows are given them."""
+    fields = initial_weights(init, Row("train"), None)
+    if "init_from" not in fields:
+        fields = {"init_from": None, "network.pretrained": False} | fields
+    if isinstance(settings.source, RegionSettings):
+        fields = {field: value for field, value in fields.items() if field not in OF_FRAMES}
+    return parse(change(settings.model_dump(), fields), where=where)

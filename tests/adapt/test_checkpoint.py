@@ -105,6 +105,19 @@ def test_file_cut_short_is_named(path, kept):
         load(path)
 
 
+@pytest.mark.parametrize("kept", [100, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize(
+    ("modern", "says"),
+    [(True, "cut short"), (False, r"unexpected EOF, expected \d+ more bytes|EOFError")],
+)
+def test_file_cut_short_is_told_in_short(path, kept, modern, says):
+    torch.save({"weight": torch.zeros(9999)}, path, _use_new_zipfile_serialization=modern)
+    data = path.read_bytes()
+    path.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
+    with pytest.raises(CheckpointError, match=rf"damaged or no checkpoint \(({says})\); copy it"):
+        load(path)
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -340,7 +340,10 @@ def test_inspect_of_folders_points_to_check(data):
 def test_prepared_frames_train_the_same_weights(run, data, tmp_path):
     source, target = prepare(RECIPE, tmp_path / "prepared", data=data, assignments=SMALL)
     assert (source.name, target.name) == ("gta5-all-64x32", "cityscapes-train-64x32")
-    assert prepare(RECIPE, tmp_path / "prepared", data=data, assignments=SMALL)[0] == source
+    told = []
+    again = {"data": data, "assignments": SMALL, "progress": lambda *call: told.append(call)}
+    assert prepare(RECIPE, tmp_path / "prepared", **again) == [source, target]
+    assert told == [(f"prepare {name}, prepared already", 3, 3) for name in ("source", "target")]
     ready = [*SMALL, f"prepared={tmp_path / 'prepared'}"]
     trained = train(RECIPE, out=tmp_path / "run", data=data, assignments=ready)
     ours, theirs = load(run).parts.network, load(trained.run.path).parts.network
