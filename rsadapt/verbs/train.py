@@ -52,7 +52,7 @@ def train(
 
 def _started_from(init: str, settings: Configuration, *, where: str) -> Configuration:
     """The settings with other initial weights, as a benchmark's rows are given them."""
-    fields = initial_weights(init, Row("train"), None)
+    fields = initial_weights(init, Row("train"), None) or {}
     if "init_from" not in fields:
         fields = {"init_from": None, "network.pretrained": False} | fields
     if isinstance(settings.source, RegionSettings):
