@@ -4,8 +4,9 @@
     python benchmarks/adaptation.py streets --out runs/streets --seeds 0 1 2 3 4
     python benchmarks/adaptation.py kampala-banepa --out runs/kampala-banepa --seeds 0 1 2
 
-Runs that are finished are kept and broken ones go on, so that several processes may share the
-seeds of one folder and a last call collects them. See README.md here for the method.
+Runs that are finished are kept and broken ones go on, so that several processes may share one
+folder, with other seeds or `--rows` each. Every call ends by writing the results of all runs that
+are done; without `--seeds` it does nothing else. See README.md here for the method.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ from rsadapt import build, config
 from rsadapt.data.procedural.street import write_streets
 from rsadapt.data.procedural.world import write_world
 from rsadapt.run import RunFolder
-from rsadapt.study import FROM_SCRATCH, Result, Row, run_study, standard_rows, summary
+from rsadapt.study import (
+    FROM_SCRATCH,
+    Result,
+    Row,
+    finished,
+    run_study,
+    standard_rows,
+    summary,
+)
 from rsadapt.tables import comparison_markdown
 
 RESULTS = Path(__file__).parent / "results"
@@ -57,15 +66,22 @@ def main() -> None:
         rows[-2:-2] = further_rows(values)
     elif options.pair != "procedural":
         rows = [row for row in rows if row.name in REAL_ROWS or not row.reported]
+    everything = rows
     if options.rows:
         rows = with_predecessors(rows, options.rows)
-    results = run_study(rows, options.seeds, _base(options, values), options.out, progress=_report)
-    if options.no_results:
-        return
+    base = _base(options, values)
+    run_study(rows, options.seeds, base, options.out, progress=_report)
+    reported = [row for row in everything if row.reported]
+    results, others = finished(reported, base, options.out)
+    if others:
+        raise SystemExit(f"{', '.join(others)}: runs of other settings; choose another --out")
+    if not results:
+        raise SystemExit(f"{options.out}: no run is done yet; train some with --seeds")
     print(comparison_markdown(summary(results)))
     file = RESULTS / f"{options.pair}.json"
     file.write_text(
-        json.dumps(_record(options, values, rows, results), indent=1) + "\n", encoding="utf-8"
+        json.dumps(_record(options, values, everything, results), indent=1) + "\n",
+        encoding="utf-8",
     )
     print(f"written to {file}")
 
@@ -104,10 +120,9 @@ def _options() -> argparse.Namespace:
         "pair", choices=["procedural", "streets", "kampala-banepa", "banepa-kampala"]
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
-    parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[])
     parser.add_argument("--rows", nargs="+", help="these alone, and what they start from")
     parser.add_argument("--root", type=Path, help="folder of the real regions")
-    parser.add_argument("--no-results", action="store_true", help="train only: others collect")
     return parser.parse_args()
 
 
@@ -141,9 +156,7 @@ def _record(
         if {key: record[key] for key in FACTS} != facts:
             raise SystemExit(f"{result.run}: made by other code or packages; train all runs anew")
     return {
-        "command": f"python benchmarks/adaptation.py {options.pair} --out runs/{options.pair} "
-        f"--seeds {' '.join(map(str, options.seeds))}"
-        + (f" --rows {' '.join(options.rows)}" if options.rows else ""),
+        "commands": _commands(options.pair, results),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         "facts": facts,
         "initial_weights": "random; all rows go on from a supervised first part of their labels",
@@ -160,6 +173,21 @@ def _record(
             if domain in results[0].validation  # streets score the target alone
         },
     }
+
+
+def _commands(pair: str, results: Sequence[Result]) -> list[str]:
+    """The commands that train these runs again, one for each set of seeds."""
+    seeds: dict[str, list[str]] = {}
+    for result in results:
+        seeds.setdefault(result.row, []).append(str(result.seed))
+    rows: dict[str, list[str]] = {}
+    for row, numbers in seeds.items():
+        rows.setdefault(" ".join(numbers), []).append(row)
+    call = f"python benchmarks/adaptation.py {pair} --out runs/{pair}"
+    return [
+        f"{call} --seeds {numbers}" + (f" --rows {' '.join(names)}" if len(rows) > 1 else "")
+        for numbers, names in rows.items()
+    ]
 
 
 def _report(task: str, done: int, total: int) -> None:
