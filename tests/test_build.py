@@ -4,10 +4,12 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 import yaml
 from affine import Affine
 from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
 
 from rsadapt import build, config
 from rsadapt.adapt.adapted_batch_norm import AdaptedBatchNorm
@@ -16,11 +18,13 @@ from rsadapt.adapt.feature_space import FeatureSpace
 from rsadapt.adapt.output_space import OutputSpace
 from rsadapt.adapt.sgd import RepeatedSGD
 from rsadapt.adapt.source_only import SourceOnly
+from rsadapt.build.regions import scene_bands
 from rsadapt.classes import ClassScheme
 from rsadapt.data.procedural.world import WORLD_CLASSES
 from rsadapt.errors import ConfigError, DataError, MissingFileError
 from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.normalise import Normaliser
+from rsadapt.geo.raster import Raster
 from rsadapt.geo.writer import write_raster
 
 
@@ -163,6 +167,63 @@ def test_labels_on_another_grid_are_refused(country, tmp_path):
     scene(tmp_path / "a" / "s10_label.tif", bands=1, left=1002)
     with pytest.raises(DataError, match=r"s10_label\.tif: the labels' grid"):
         build.geotiff_places(country())
+
+
+def named(path, *names, shape=(20, 30)):
+    """A scene whose bands hold their own number and are called as told."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.stack([np.full(shape, number, np.uint8) for number in range(1, len(names) + 1)])
+    grid = Grid(*shape, Affine(2, 0, 0, 0, -2, 0), CRS.from_epsg(32632))
+    write_raster(path, values, grid, descriptions=list(names))
+
+
+def test_bands_are_chosen_by_name_where_regions_order_theirs_differently(values, tmp_path):
+    named(tmp_path / "a.tif", "Blue", "Green", "Red")
+    named(tmp_path / "b.tif", "nir", "red", "green", "blue", "green")
+    scene(tmp_path / "l.tif", bands=1)
+    values |= {"root": str(tmp_path)}
+    values["source"] = {"scenes": ["a.tif"], "labels": ["l.tif"], "bands": ["red", "blue"]}
+    values["target"] = {"scenes": ["b.tif"], "bands": ["red", 4]}
+    places = build.geotiff_places(config.parse(values, where="test"))
+    assert places.source.training.bands == (3, 1)
+    assert places.target.training.bands == (2, 4)
+    for name, message in (
+        ("green", r"b\.tif: bands \[3, 5\] are all called 'green'; use a number"),
+        ("swir", r"b\.tif: expected a band called 'swir', found 1 nir, 2 red, .*number in 'bands'"),
+    ):
+        values["target"]["bands"] = ["red", name]
+        with pytest.raises(DataError, match=message):
+            build.geotiff_places(config.parse(values, where="test"))
+
+
+def test_bands_are_chosen_by_colour(values, tmp_path):
+    file = tmp_path / "a.tif"
+    with rasterio.open(
+        file,
+        "w",
+        driver="GTiff",
+        width=30,
+        height=20,
+        count=3,
+        dtype="uint8",
+        crs="EPSG:32632",
+        transform=Affine(2, 0, 0, 0, -2, 0),
+    ) as dataset:
+        dataset.colorinterp = [ColorInterp.blue, ColorInterp.red, ColorInterp.undefined]
+    assert scene_bands(Raster(file), ["red", "BLUE"]) == (2, 1)
+
+
+def test_scenes_of_a_region_share_one_order_of_bands(values, tmp_path):
+    named(tmp_path / "a1.tif", "red", "green")
+    named(tmp_path / "a2.tif", "green", "red")
+    scene(tmp_path / "l1.tif", bands=1)
+    scene(tmp_path / "l2.tif", bands=1)
+    values |= {"root": str(tmp_path), "target": {"scenes": ["a1.tif"]}}
+    values["source"] = {"scenes": ["a?.tif"], "labels": ["l?.tif"], "bands": ["red"]}
+    with pytest.raises(
+        DataError, match=r"a2\.tif: has the bands \['red'\] at \[2\], and .*a1\.tif"
+    ):
+        build.geotiff_places(config.parse(values, where="test"))
 
 
 def test_bands_are_chosen_in_order(country):

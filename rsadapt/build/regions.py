@@ -30,7 +30,7 @@ def geotiff_place(
         raise DataError(f"{name} region: every scene is also named as a label; name them apart")
     images = [Raster(file) for file in files]
     labels = _labels(name, region, images, label_files)
-    bands = _bands(name, images, settings.bands)
+    bands = _bands(name, images, region.bands or settings.bands)
     split = region.validation
     areas = split_areas([image.grid for image in images], share=split.share, side=split.side)
     training, validation = (open_scenes(images, labels, part) for part in areas)
@@ -110,26 +110,60 @@ def _in_order_of(scenes: Sequence[Path], labels: Sequence[Path]) -> list[Path]:
     return found if len(set(found)) == len(labels) else list(labels)
 
 
-def _bands(name: str, images: Sequence[Raster], chosen: list[int] | None) -> tuple[int, ...]:
-    """The bands to read, which every image must have."""
+def _bands(
+    name: str, images: Sequence[Raster], chosen: Sequence[int | str] | None
+) -> tuple[int, ...]:
+    """The bands to read, which every image must have, at the same numbers."""
     counts = {image.count for image in images}
     if chosen is None and len(counts) > 1:
         listed = ", ".join(f"{image.path.name} {image.count}" for image in images)
         raise DataError(f"{name} region: scenes of different band count ({listed}); set 'bands'")
-    bands = tuple(chosen) if chosen is not None else tuple(range(1, images[0].count + 1))
-    for image in images:
-        check_bands(image, bands)
-    return bands
+    first, *others = [scene_bands(image, chosen) for image in images]
+    for image, bands in zip(images[1:], others, strict=True):
+        if bands != first:
+            raise DataError(
+                f"{image.path}: has the bands {chosen} at {list(bands)}, and {images[0].path} at "
+                f"{list(first)}; expected one order in a region: reorder them (gdal_translate -b)"
+            )
+    return first
 
 
-def check_bands(image: Raster, bands: Sequence[int]) -> None:
-    """Make sure that an image has the bands to be read.
+def scene_bands(image: Raster, chosen: Sequence[int | str] | None) -> tuple[int, ...]:
+    """The 1-based numbers of the bands to read of an image; all of them where none are chosen.
 
     Raises:
-        DataError: where it lacks one.
+        DataError: where it lacks one, or has several of a name.
     """
-    if not bands or min(bands) < 1 or max(bands) > image.count:
+    if chosen is None:
+        return tuple(range(1, image.count + 1))
+    bands = [band if isinstance(band, int) else _named(image, band) for band in chosen]
+    if min(bands, default=0) < 1 or max(bands) > image.count:
         raise DataError(
-            f"{image.path}: has bands 1 to {image.count}, and bands {list(bands)} are asked for; "
+            f"{image.path}: has bands 1 to {image.count}, and bands {list(chosen)} are asked for; "
             f"choose others with 'bands', or another image"
         )
+    return tuple(bands)
+
+
+def _named(image: Raster, name: str) -> int:
+    """The number of the band so described, or else of that colour."""
+    for names in (image.descriptions, image.colours):
+        found = [
+            number
+            for number, known in enumerate(names, start=1)
+            if known is not None and known.casefold() == name.casefold()
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise DataError(f"{image.path}: bands {found} are all called '{name}'; use a number")
+    listed = ", ".join(
+        f"{number} {description or colour}"
+        for number, (description, colour) in enumerate(
+            zip(image.descriptions, image.colours, strict=True), start=1
+        )
+    )
+    raise DataError(
+        f"{image.path}: expected a band called '{name}', found {listed}; name one of them or use "
+        f"its number in 'bands'"
+    )

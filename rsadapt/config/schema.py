@@ -80,6 +80,9 @@ class RegionSettings(Settings):
     `s1.tif` or `s1_label.tif`; where names do not tell, labels stand in the order of the scenes.
     Or vector files, whose features are drawn on every scene that they lie in."""
     polygons: PolygonSettings = PolygonSettings()
+    bands: Annotated[list[int | str], Field(min_length=1)] | None = None
+    """Bands to use, by 1-based number or by name (a band's description, or its colour such as red),
+    where regions order theirs differently; the configuration's `bands` unless given."""
     validation: SplitSettings = SplitSettings()
 
 

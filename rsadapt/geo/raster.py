@@ -52,6 +52,7 @@ class Raster:
         nodata: the value of missing pixels, or None.
         block_shape: (rows, columns) of the blocks that the file is stored in.
         descriptions: a name or None for each band.
+        colours: what each band shows, such as "red", "alpha" or "undefined".
         tags: further metadata of the file.
 
     Raises:
@@ -70,6 +71,7 @@ class Raster:
             self.block_shape: tuple[int, int] = dataset.block_shapes[0]
             self.descriptions: tuple[str | None, ...] = dataset.descriptions
             self.tags: dict[str, str] = dataset.tags()
+            self.colours: tuple[str, ...] = tuple(colour.name for colour in dataset.colorinterp)
             self._has_alpha = ColorInterp.alpha in dataset.colorinterp
 
     def __repr__(self) -> str:

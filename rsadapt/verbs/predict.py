@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsadapt.adapt.batch_norm import Domain
-from rsadapt.config import FolderSettings
+from rsadapt.config import FolderSettings, RegionSettings
 from rsadapt.data.frame_images import FrameImages
 from rsadapt.data.images import write_png
 from rsadapt.errors import ConfigError, MissingFileError, OutputExistsError
@@ -152,14 +152,16 @@ def _predict_scenes(
     overwrite: bool,
     progress: Progress | None,
 ) -> list[PredictedScene]:
-    from rsadapt.build.regions import check_bands  # rasterio is not needed to predict frames
+    from rsadapt.build.regions import scene_bands  # rasterio is not needed to predict frames
     from rsadapt.geo.raster import Raster
     from rsadapt.infer.predict import predict_scene
 
+    configuration = model.facts.settings
+    chosen = configuration.source if domain == "source" else configuration.target
+    wanted = (chosen.bands if isinstance(chosen, RegionSettings) else None) or model.facts.bands
     rasters = [Raster(scene) for scene in scenes]
-    for raster in rasters:
-        check_bands(raster, model.facts.bands)
-    settings = model.facts.settings.prediction
+    bands = [scene_bands(raster, wanted) for raster in rasters]
+    settings = configuration.prediction
     return [
         predict_scene(
             raster,
@@ -167,7 +169,7 @@ def _predict_scenes(
             scheme=model.scheme,
             predict=probabilities(model.parts, domain),
             normalise=model.facts.normalise[domain],
-            bands=model.facts.bands,
+            bands=taken,
             tile=settings.tile,
             overlap=settings.overlap,
             batch_size=settings.batch_size,
@@ -176,7 +178,7 @@ def _predict_scenes(
             overwrite=overwrite,
             progress=progress,
         )
-        for raster in rasters
+        for raster, taken in zip(rasters, bands, strict=True)
     ]
 
 

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from rsadapt.classes import NODATA, ClassScheme
+from rsadapt.data.procedural.world import BANDS
 from rsadapt.errors import DataError, OutputExistsError
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.writer import write_raster
 from rsadapt.verbs.predict import predict
+from rsadapt.verbs.train import train
 
 
 @pytest.fixture
@@ -50,6 +52,24 @@ def test_scene_without_the_runs_bands_is_refused(trained, scene, tmp_path):
     with pytest.raises(DataError, match=r"two\.tif: has bands 1 to 2"):
         predict(trained, [tmp_path / "two.tif"], tmp_path / "maps")
     assert not (tmp_path / "maps").exists()
+
+
+def test_bands_are_found_by_name_in_the_scene_at_hand(configuration, scene, tmp_path):
+    names = [f"target.bands={list(BANDS[::-1])}", f"source.bands={list(BANDS[::-1])}"]
+    run = train(configuration, out=tmp_path / "run", assignments=names).run.path
+    values, _ = Raster(scene).read()
+    order = [2, 0, 3, 1]
+    other = tmp_path / "other.tif"
+    write_raster(
+        other,
+        values[order],
+        Raster(scene).grid,
+        nodata=0,
+        descriptions=[BANDS[number] for number in order],
+    )
+    maps = predict(run, [scene, other], tmp_path / "maps")
+    first, second = (Raster(made.confidence).read()[0] for made in maps)
+    assert np.array_equal(first, second)
 
 
 def test_scenes_of_one_name_are_refused(trained, configuration, scene, tmp_path):
