@@ -1,7 +1,9 @@
 """From a configuration to objects."""
 
+import json
 from urllib.error import URLError
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
@@ -10,6 +12,7 @@ import yaml
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
+from shapely import box
 
 from rsadapt import build, config
 from rsadapt.adapt.adapted_batch_norm import AdaptedBatchNorm
@@ -112,6 +115,69 @@ def test_scenes_of_several_patterns_keep_their_order_and_come_once(country):
     )
     names = [s.image.path.name for s in places.target.training.scenes]
     assert names == ["s2.tif", "s1.tif", "s10.tif", "s10_label.tif", "s1_label.tif"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "csv", "gpkg", "stac"])
+def test_scenes_are_named_by_a_folder_or_an_index(country, tmp_path, kind):
+    names = ["s2.tif", "s1.tif"]
+    scene(tmp_path / "c" / "s2.tif", left=200)
+    scene(tmp_path / "c" / "s1.tif", left=100)
+    (tmp_path / "c" / "readme.txt").write_text("no scene")
+    index, expected = tmp_path / "c" / f"index.{kind}", names
+    if kind == "folder":
+        index, expected = tmp_path / "c", ["s1.tif", "s2.tif"]
+    elif kind == "csv":
+        index.write_text("id,Location\n7,s2.tif\n8,s1.tif\n")
+    elif kind == "gpkg":
+        boxes = [box(0, 0, 1, 1), box(1, 0, 2, 1)]
+        table = {"location": [str(tmp_path / "c" / "s2.tif"), "s1.tif"]}
+        geopandas.GeoDataFrame(table, geometry=boxes, crs=4326).to_file(index)
+    else:
+        index, expected = tmp_path / "c" / "item.json", ["s2.tif"]
+        assets = {
+            "thumbnail": {"href": "t.png", "roles": ["thumbnail"]},
+            "image": {"href": "./s2.tif", "roles": ["data"]},
+        }
+        index.write_text(json.dumps({"type": "Feature", "stac_version": "1.0.0", "assets": assets}))
+    chosen = country(f"target.scenes=['{index}']", "target.validation.share=0")
+    found = build.geotiff_places(chosen).target.training.scenes
+    assert [s.image.path.name for s in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "message"),
+    [
+        (
+            ("i.csv", "id\n7\n"),
+            DataError,
+            r"i\.csv: expected a column .* location.*found id; rename",
+        ),
+        (("i.csv", ""), DataError, r"i\.csv: .*found no row"),
+        (
+            ("i.csv", "path\ngone.tif\n"),
+            MissingFileError,
+            r"gone\.tif: no such file, though .*i\.csv",
+        ),
+        (("i.json", "{"), DataError, r"i\.json: expected JSON"),
+        (
+            ("i.json", '{"stac_version": "1", "assets": {}}'),
+            DataError,
+            r"role 'data', found 0 among",
+        ),
+        (
+            ("empty/i.txt", ""),
+            MissingFileError,
+            r"empty: expected rasters in this folder, found none",
+        ),
+    ],
+)
+def test_an_index_that_does_not_tell_is_named(country, tmp_path, index, error, message):
+    name, text = index
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    named = "empty" if name.startswith("empty") else name
+    with pytest.raises(error, match=message):
+        build.geotiff_places(country(f"target.scenes=[{named}]"))
 
 
 def test_labels_of_a_pattern_belong_to_their_scenes(country):

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsadapt import config
+from rsadapt.build.files import named_files
 from rsadapt.data.geotiff import Labels, Region, check_label_grid, open_scenes
 from rsadapt.data.imagery import Place
-from rsadapt.errors import DataError, MissingFileError
+from rsadapt.errors import DataError
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.regions import split_areas
 from rsadapt.geo.vectors import Features, Legend, is_vector
@@ -24,8 +25,9 @@ def geotiff_place(
         DataError: for rasters that cannot be read, or grids or band counts that do not fit.
     """
     root = Path(settings.root)
-    label_files = _files(region.labels, root)
-    files = [file for file in _files(region.scenes, root) if file not in label_files]
+    label_files = named_files(region.labels, root, indices=False)
+    scenes = named_files(region.scenes, root, indices=True)
+    files = [file for file in scenes if file not in label_files]
     if not files:
         raise DataError(f"{name} region: every scene is also named as a label; name them apart")
     images = [Raster(file) for file in files]
@@ -70,24 +72,6 @@ def _labels(
     for label, image in zip(labels, images, strict=True):
         check_label_grid(label, image)
     return list(labels)
-
-
-def _files(patterns: Sequence[str], root: Path) -> list[Path]:
-    """The files that patterns name, in order of patterns, each pattern's sorted, none twice."""
-    files: dict[Path, None] = {}
-    for pattern in patterns:
-        whole = root / pattern
-        if whole.is_file():
-            files[whole] = None
-            continue
-        anchor = Path(whole.anchor)
-        found = sorted(
-            file for file in anchor.glob(str(whole.relative_to(anchor))) if file.is_file()
-        )
-        if not found:
-            raise MissingFileError(f"{whole}: no such file, and no file of that pattern")
-        files.update(dict.fromkeys(found))
-    return list(files)
 
 
 def _in_order_of(scenes: Sequence[Path], labels: Sequence[Path]) -> list[Path]:

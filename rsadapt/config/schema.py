@@ -74,7 +74,8 @@ class RegionSettings(Settings):
     """Where the scenes of one region lie."""
 
     scenes: Annotated[list[str], Field(min_length=1)]
-    """Files or glob patterns, relative to `root`."""
+    """Files, glob patterns or folders, relative to `root`; or an index of files: a CSV table or
+    vector file with a column such as location, or a STAC item."""
     labels: list[str] = []
     """Label rasters on the scenes' grids; none for an unlabelled region. `s1.tif` is paired with
     `s1.tif` or `s1_label.tif`; where names do not tell, labels stand in the order of the scenes.

@@ -185,6 +185,18 @@ def is_vector(path: Path) -> bool:
     return path.suffix.lower() in VECTOR_SUFFIXES
 
 
+def read_fields(path: Path) -> list[dict[str, Any]]:
+    """What a vector file says of each of its features, without their places.
+
+    Raises:
+        MissingFileError: for a file that is not there.
+        DataError: for one that cannot be read.
+    """
+    table = _read(path, None)
+    rows: list[dict[str, Any]] = table.drop(columns=table.geometry.name).to_dict("records")
+    return rows
+
+
 def _table(path: Path, legend: Legend, layer: str | None) -> GeoDataFrame:
     """The features of a file with their "id" and their "rank", by which they are drawn."""
     import shapely
