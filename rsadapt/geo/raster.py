@@ -73,6 +73,7 @@ class Raster:
             self.tags: dict[str, str] = dataset.tags()
             self.colours: tuple[str, ...] = tuple(colour.name for colour in dataset.colorinterp)
             self._has_alpha = ColorInterp.alpha in dataset.colorinterp
+            self._may_lack_blocks = dataset.driver == "GTiff" and self.nodata is None
 
     def __repr__(self) -> str:
         return f"Raster({str(self.path)!r})"
@@ -112,6 +113,8 @@ class Raster:
                 f"{self.path}: the pixels of {area} cannot be decoded ({_reason(error)}); "
                 f"the file is damaged or cut short: copy or download it again, or leave it out"
             ) from error
+        if self._may_lack_blocks and (values == 0).any():
+            self._check_blocks(dataset, values, numbers, area)
         valid: NDArray[np.bool_] = np.all(masks, axis=0)
         if values.dtype.kind in "fc":
             valid &= np.all(np.isfinite(values), axis=0)
@@ -151,6 +154,32 @@ class Raster:
             return differs  # what GDAL does too; rasterio would warn at every window
         masks: NDArray[np.uint8] = dataset.read_masks(bands, window=place)
         return masks
+
+    def _check_blocks(
+        self, dataset: DatasetReader, values: NDArray[Any], bands: Sequence[int], area: Window
+    ) -> None:
+        """Refuse blocks that a TIFF does not hold, which GDAL reads as zeros without a word.
+
+        They tell of a damaged directory, or of a writer that left out what was zero.
+
+        Raises:
+            DataError: where a block of zeros is not in the file.
+        """
+        rows, cols = self.block_shape
+        for row, row_stop in _spans(area.row, area.row_stop, rows):
+            for col, col_stop in _spans(area.col, area.col_stop, cols):
+                inside = np.s_[
+                    row - area.row : row_stop - area.row, col - area.col : col_stop - area.col
+                ]
+                for band, plane in zip(bands, values, strict=True):
+                    block = f"BLOCK_OFFSET_{col // cols}_{row // rows}"
+                    if (plane[inside] != 0).any() or dataset.get_tag_item(block, "TIFF", bidx=band):
+                        continue
+                    raise DataError(
+                        f"{self.path}: block {row // rows}, {col // cols} of band {band} is not in "
+                        f"the file, and GDAL reads zeros there; copy or download the file again, "
+                        f"or where zeros are meant write them (gdal_translate -co SPARSE_OK=FALSE)"
+                    )
 
     def _check(self, area: Window, bands: Sequence[int]) -> None:
         if not self.grid.window.contains(area):

@@ -79,6 +79,7 @@ class Features:
         Raises:
             DataError: for a scene without a CRS.
         """
+        import pandas
         import shapely
         from pyproj.exceptions import ProjError
 
@@ -94,11 +95,9 @@ class Features:
                 f"{self.path}: cannot be brought to the CRS of {scene} ({error}); give features in "
                 f"that CRS"
             ) from error
-        geometries = np.concatenate([np.asarray(table.geometry) for table in tables])
-        ids = np.concatenate([table["id"].to_numpy() for table in tables])
-        order = np.argsort(
-            np.concatenate([table["rank"].to_numpy() for table in tables]), kind="stable"
-        )
+        table = pandas.concat(tables).sort_values("rank", kind="stable")
+        geometries = np.asarray(table.geometry)
+        reached = np.isfinite(shapely.bounds(geometries)).all(axis=1)  # by the projection
         inverse = ~grid.transform
 
         def to_pixels(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -111,8 +110,9 @@ class Features:
                 axis=1,
             )
 
-        placed = shapely.transform(geometries[order], to_pixels)
-        return DrawnLabels(self.path, grid, placed, ids[order], self.legend.outside)
+        placed = shapely.transform(geometries[reached], to_pixels)
+        ids = table["id"].to_numpy()[reached]
+        return DrawnLabels(self.path, grid, placed, ids, self.legend.outside)
 
 
 class DrawnLabels:
@@ -207,7 +207,13 @@ def _table(path: Path, legend: Legend, layer: str | None) -> GeoDataFrame:
             f"{path}: expected features with a CRS, found none; assign it (ogr2ogr -a_srs)"
         )
     geometries = np.asarray(table.geometry)
-    there = table[~(shapely.is_missing(geometries) | shapely.is_empty(geometries))]
+    present = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
+    if not np.isfinite(shapely.bounds(geometries[present])).all():
+        raise DataError(
+            f"{path}: expected coordinates that are numbers, found others; the file is damaged: "
+            f"copy or download it again"
+        )
+    there = table[present]
     if not len(there):
         raise DataError(f"{path}: expected features, found none; name another file or layer")
     if legend.attribute is None:
@@ -242,7 +248,9 @@ def _values(table: GeoDataFrame, legend: Legend, path: Path) -> list[str]:
 def _read(path: Path, layer: str | None) -> GeoDataFrame:
     import geopandas
     from pyogrio.errors import DataLayerError, DataSourceError
+    from shapely.errors import ShapelyError
 
+    damage = (DataSourceError, DataLayerError, ShapelyError)
     if not path.is_file():
         raise MissingFileError(f"{path}: expected a vector file, found none; check the path")
     try:
@@ -251,7 +259,7 @@ def _read(path: Path, layer: str | None) -> GeoDataFrame:
         return geopandas.read_file(path, **({} if layer is None else {"layer": layer}))
     except ImportError as error:
         raise DataError(f"{path}: GeoParquet needs pyarrow; pip install pyarrow") from error
-    except (DataSourceError, DataLayerError, ValueError, OSError) as error:
+    except (*damage, LookupError, ValueError, OSError) as error:
         raise DataError(
             f"{path}: expected features that GDAL reads, found none ({error}); copy or download "
             f"the file again, or name its layer"

@@ -117,6 +117,20 @@ def test_all_nodata_reads_as_wholly_invalid(tmp_path):
     assert not raster.read()[1].any()
 
 
+def test_a_block_that_is_not_in_the_file_is_refused_unless_nodata_explains_it(tmp_path):
+    values = noise(1, 64, 64)
+    values[:, 16:32, 32:48] = 0
+    blocks = {"tiled": True, "blockxsize": 16, "blockysize": 16}
+    whole = Raster(write(tmp_path / "whole.tif", values, **blocks))
+    assert np.array_equal(whole.read()[0], values)
+    sparse = Raster(write(tmp_path / "sparse.tif", values, SPARSE_OK=True, **blocks))
+    assert sparse.read(Window(0, 0, 16, 64))[1].all()
+    with pytest.raises(DataError, match=r"sparse\.tif: block 1, 2 of band 1 is not in the file"):
+        sparse.read()
+    explained = write(tmp_path / "n.tif", values, SPARSE_OK=True, nodata=0, **blocks)
+    assert np.array_equal(Raster(explained).read()[1], values[0] != 0)
+
+
 def test_raster_without_georeference_opens_without_a_warning(tmp_path):
     grid = Grid(4, 5, Affine(1.0, 0.0, 0.0, 0.0, 1.0, 0.0), None)
     write_raster(tmp_path / "a.tif", noise(4, 5), grid)

@@ -146,6 +146,12 @@ def test_the_whole_is_what_rasterio_draws(written, transform):
     assert np.array_equal(ids, rasterize(shapes, grid.shape, transform=transform))
 
 
+def test_features_that_the_projection_does_not_reach_are_left_out(written):
+    table = geopandas.GeoSeries([square(5, 5)], crs=UTM).to_crs(4326)
+    far = [*table, box(-160, -89.9999, -150, -89.999), box(170, 10, 171, 11)]
+    assert (drawn(written(far, "far.gpkg", crs=4326))[0] == 1).sum() == 100
+
+
 def test_labels_pickle(written):
     labels = Features([written([square(5, 5)])], Legend()).on(GRID, Path("scene.tif"))
     again = pickle.loads(pickle.dumps(labels))
