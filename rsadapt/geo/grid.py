@@ -109,6 +109,13 @@ class Grid:
         t = self.transform
         return math.hypot(t.a, t.d), math.hypot(t.b, t.e)
 
+    @property
+    def north_up(self) -> bool:
+        """Whether rows run from north to south and columns from west to east."""
+        t = self.transform
+        skew_x, skew_y = abs(t.b) * self.height, abs(t.d) * self.width
+        return bool(skew_x < SAME_PLACE * t.a and skew_y < SAME_PLACE * -t.e)
+
     def crop(self, window: Window) -> Grid:
         """Return the grid of a window's pixels.
 
@@ -138,6 +145,7 @@ class Grid:
             return None
         from rasterio._err import CPLE_BaseError
         from rasterio.crs import CRS
+        from rasterio.errors import CRSError
         from rasterio.warp import transform
 
         col, row = self.width / 2, self.height / 2
@@ -147,7 +155,7 @@ class Grid:
             (lon,), (lat,) = transform(self.crs, CRS.from_epsg(4326), xs[:1], ys[:1])
             local = CRS.from_proj4(f"+proj=aeqd +lon_0={lon} +lat_0={lat} +datum=WGS84 +units=m")
             (x0, x1, x2), (y0, y1, y2) = transform(self.crs, local, xs, ys)
-        except CPLE_BaseError:
+        except (CPLE_BaseError, CRSError):
             return None
         return math.hypot(x1 - x0, y1 - y0), math.hypot(x2 - x0, y2 - y0)
 

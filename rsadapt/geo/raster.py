@@ -15,6 +15,8 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
@@ -54,6 +56,9 @@ class Raster:
         descriptions: a name or None for each band.
         colours: what each band shows, such as "red", "alpha" or "undefined".
         tags: further metadata of the file.
+        coded: whether values are entries of a palette, of which no mean can be taken.
+        control: ground control points, of a file that they place instead of a transform.
+        control_crs: the CRS of the control points' coordinates, or None.
 
     Raises:
         MissingFileError: where there is no such file.
@@ -63,7 +68,7 @@ class Raster:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        with _open(self.path) as dataset:
+        with open_raster(self.path) as dataset:
             self.grid = _grid(dataset, self.path)
             self.count: int = dataset.count
             self.dtype: str = dataset.dtypes[0]
@@ -72,6 +77,9 @@ class Raster:
             self.descriptions: tuple[str | None, ...] = dataset.descriptions
             self.tags: dict[str, str] = dataset.tags()
             self.colours: tuple[str, ...] = tuple(colour.name for colour in dataset.colorinterp)
+            self.coded: bool = ColorInterp.palette in dataset.colorinterp
+            self.control: tuple[GroundControlPoint, ...]
+            self.control, self.control_crs = _control(dataset)
             self._has_alpha = ColorInterp.alpha in dataset.colorinterp
             self._may_lack_blocks = dataset.driver == "GTiff" and self.nodata is None
 
@@ -103,18 +111,13 @@ class Raster:
         area = window or self.grid.window
         numbers = list(range(1, self.count + 1) if bands is None else bands)
         self._check(area, numbers)
-        place = RasterioWindow(area.col, area.row, area.width, area.height)
         try:
-            dataset = _handles.of(self)
-            values = dataset.read(numbers, window=place)
-            masks = self._masks(dataset, values, numbers, place)
+            values, masks = self._decode(_handles.of(self), area, numbers)
         except GDAL_ERRORS as error:
             raise DataError(
-                f"{self.path}: the pixels of {area} cannot be decoded ({_reason(error)}); "
+                f"{self.path}: the pixels of {area} cannot be decoded ({reason(error)}); "
                 f"the file is damaged or cut short: copy or download it again, or leave it out"
             ) from error
-        if self._may_lack_blocks and (values == 0).any():
-            self._check_blocks(dataset, values, numbers, area)
         valid: NDArray[np.bool_] = np.all(masks, axis=0)
         if values.dtype.kind in "fc":
             valid &= np.all(np.isfinite(values), axis=0)
@@ -140,6 +143,20 @@ class Raster:
         for row, row_stop in _spans(area.row, area.row_stop, height):
             for col, col_stop in _spans(area.col, area.col_stop, width):
                 yield Window(row, col, row_stop - row, col_stop - col)
+
+    def _open(self) -> DatasetReader:
+        """A handle of its own for a thread."""
+        return open_raster(self.path)
+
+    def _decode(
+        self, dataset: DatasetReader, area: Window, bands: Sequence[int]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Values [bands, height, width] and masks [bands or 1, height, width], false if invalid."""
+        place = RasterioWindow(area.col, area.row, area.width, area.height)
+        values = dataset.read(bands, window=place)
+        if self._may_lack_blocks and (values == 0).any():
+            self._check_blocks(dataset, values, bands, area)
+        return values, self._masks(dataset, values, bands, place)
 
     def _masks(
         self,
@@ -201,7 +218,7 @@ class _Handles(threading.local):
     def of(self, raster: Raster) -> DatasetReader:
         if self.process != os.getpid():  # a forked child must not move its parent's file offsets
             self.process, self.datasets = os.getpid(), WeakKeyDictionary()
-        dataset = self.datasets.pop(raster, None) or _open(raster.path)
+        dataset = self.datasets.pop(raster, None) or raster._open()
         self.datasets[raster] = dataset
         if len(self.datasets) > OPEN_FILES:
             self.datasets.pop(next(iter(self.datasets))).close()
@@ -250,11 +267,17 @@ def decode_image(content: bytes, path: Path) -> NDArray[Any]:
     except GDAL_ERRORS as error:
         raise DataError(
             f"{path}: expected an image that GDAL decodes, found {len(content)} bytes that it does "
-            f"not ({_reason(error)}); copy or download the file again, or leave it out"
+            f"not ({reason(error)}); copy or download the file again, or leave it out"
         ) from error
 
 
-def _open(path: Path) -> DatasetReader:
+def open_raster(path: Path) -> DatasetReader:
+    """Open a file with GDAL.
+
+    Raises:
+        MissingFileError: where there is no such file.
+        DataError: where GDAL cannot open it.
+    """
     if not path.is_file():
         raise MissingFileError(f"{path}: expected a raster file, found none; check the path")
     try:
@@ -263,7 +286,7 @@ def _open(path: Path) -> DatasetReader:
     except GDAL_ERRORS as error:
         raise DataError(
             f"{path}: expected a raster that GDAL reads, found {path.stat().st_size} bytes that "
-            f"it does not ({_reason(error)}); copy or download the file again, or leave it out"
+            f"it does not ({reason(error)}); copy or download the file again, or leave it out"
         ) from error
 
 
@@ -284,8 +307,16 @@ def _grid(dataset: DatasetReader, path: Path) -> Grid:
         raise DataError(f"{path}: {error}; georeference the raster again") from error
 
 
-def _reason(error: BaseException) -> str:
-    """What GDAL said first, which rasterio keeps as the last of the causes."""
+def _control(dataset: DatasetReader) -> tuple[tuple[GroundControlPoint, ...], CRS | None]:
+    """Ground control points and their CRS, where no CRS of its own places the raster."""
+    if dataset.crs is not None:
+        return (), None
+    points, crs = dataset.gcps
+    return tuple(points), crs or None
+
+
+def reason(error: BaseException) -> str:
+    """Return what GDAL said first, which rasterio keeps as the last of the causes."""
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error)

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from rsadapt.errors import ConfigError, DataError
-from rsadapt.geo.grid import SAME_PLACE, Grid, Window
+from rsadapt.geo.grid import Grid, Window
 
 Side = Literal["north", "south", "east", "west"]
 
@@ -132,15 +132,9 @@ def _check(grids: Sequence[Grid]) -> None:
             f"validation scenes of their own"
         )
     for number, grid in enumerate(grids, start=1):
-        if not _north_up(grid):
+        if not grid.north_up:
             raise DataError(
                 f"the scenes of a region must be north-up to be split by a line, found the "
                 f"transform {tuple(grid.transform)[:6]} (scene {number} of {len(grids)}); warp it "
                 f"(gdalwarp), or give validation scenes of their own"
             )
-
-
-def _north_up(grid: Grid) -> bool:
-    t = grid.transform
-    skew_x, skew_y = abs(t.b) * grid.height, abs(t.d) * grid.width
-    return skew_x < SAME_PLACE * t.a and skew_y < SAME_PLACE * -t.e

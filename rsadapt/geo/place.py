@@ -1,0 +1,162 @@
+"""Where a raster's pixels lie on Earth, by its transform or by ground control points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.transform import GCPTransformer
+from rasterio.warp import transform
+
+from rsadapt.errors import DataError
+from rsadapt.geo.grid import Grid
+from rsadapt.geo.raster import GDAL_ERRORS, Raster
+
+EDGE_POINTS = 32
+"""Points of each edge that are placed to find what a raster covers in another CRS."""
+
+TRUE_TO_SCALE = 0.005
+"""How far a projection's lengths may be off for it to count as true: UTM's are by 0.0004 to 0.001
+in its zone. Pixel sizes that differ by less count as one."""
+
+Bounds = tuple[float, float, float, float]
+"""(left, bottom, right, top)."""
+
+
+def own_crs(raster: Raster) -> CRS:
+    """The CRS in which a raster is placed: its own, or that of its ground control points.
+
+    Raises:
+        DataError: for a raster that says nowhere where it lies.
+    """
+    crs = raster.grid.crs or raster.control_crs
+    if crs is not None:
+        return crs
+    if raster.control:
+        raise DataError(
+            f"{raster.path}: expected a coordinate reference system, found "
+            f"{len(raster.control)} ground control points without one; name it, for example "
+            f"with: gdal_edit.py -a_srs EPSG:4326 {raster.path.name}"
+        )
+    raise DataError(
+        f"{raster.path}: expected a coordinate reference system, found none and no ground control "
+        f"points, so it cannot be warped; name it, for example with: gdal_edit.py -a_srs "
+        f"EPSG:32633 {raster.path.name}"
+    )
+
+
+def placed(raster: Raster) -> bool:
+    """Tell whether a raster says where it lies."""
+    return raster.grid.crs is not None or raster.control_crs is not None
+
+
+def place(
+    raster: Raster, cols: Sequence[float], rows: Sequence[float], crs: CRS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Place pixel corners in a CRS.
+
+    Args:
+        raster: whose pixels they are.
+        cols: columns; whole numbers are pixel corners.
+        rows: rows, likewise.
+        crs: the CRS to place them in.
+
+    Returns:
+        x and y of each, in CRS units.
+
+    Raises:
+        DataError: for a raster without a CRS, or one that has no place in `crs`.
+    """
+    own = own_crs(raster)
+    try:
+        xs, ys = transform(own, crs, *_own_place(raster, cols, rows))
+    except GDAL_ERRORS as error:
+        raise DataError(_nowhere(raster, crs)) from error
+    x, y = np.asarray(xs, np.float64), np.asarray(ys, np.float64)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise DataError(_nowhere(raster, crs))
+    return x, y
+
+
+def covered(raster: Raster, crs: CRS) -> Bounds:
+    """The bounds of a raster in a CRS: of points along its edges, which may be bent there.
+
+    Raises:
+        DataError: as `place`.
+    """
+    height, width = raster.grid.shape
+    across, down = np.linspace(0, width, EDGE_POINTS), np.linspace(0, height, EDGE_POINTS)
+    left, top = np.zeros(EDGE_POINTS), np.zeros(EDGE_POINTS)
+    cols = np.concatenate([across, across, left, left + width])
+    rows = np.concatenate([top, top + height, down, down])
+    xs, ys = place(raster, cols.tolist(), rows.tolist(), crs)
+    return float(xs.min()), float(ys.min()), float(xs.max()), float(ys.max())
+
+
+def nearly(raster: Raster) -> Grid:
+    """The raster's grid, or for control points the one that is theirs at its centre.
+
+    Raises:
+        DataError: for control points that span no area.
+    """
+    if not raster.control or raster.control_crs is None:
+        return raster.grid
+    height, width = raster.grid.shape
+    col, row = width / 2, height / 2
+    xs, ys = _own_place(raster, [col, col + 1, col], [row, row, row + 1])
+    a, b, d, e = xs[1] - xs[0], xs[2] - xs[0], ys[1] - ys[0], ys[2] - ys[0]
+    corner = Affine(a, b, xs[0] - a * col - b * row, d, e, ys[0] - d * col - e * row)
+    try:
+        return Grid(height, width, corner, raster.control_crs)
+    except ValueError as error:
+        raise DataError(f"{raster.path}: its ground control points span no area") from error
+
+
+def ground_length(grid: Grid) -> float | None:
+    """The side of a square as large on the ground as the central pixel, in metres.
+
+    In a projection that is true to scale, lengths are taken as they stand: a pixel of 10 m in UTM
+    is one of 10 m, not of 9.997 m.
+
+    Returns:
+        Metres, or None where the CRS does not say.
+    """
+    sides = grid.ground_size()
+    if sides is None or grid.crs is None or not np.isfinite(sides).all():
+        return None
+    length = math.sqrt(sides[0] * sides[1])
+    if not grid.crs.is_projected:
+        return length
+    stated = math.sqrt(math.prod(grid.pixel_size)) * grid.crs.linear_units_factor[1]
+    return float(stated) if same_size(stated, length) else length
+
+
+def same_size(one: float, other: float) -> bool:
+    """Tell whether two lengths are one, to half a percent."""
+    return abs(one - other) <= TRUE_TO_SCALE * max(one, other)
+
+
+def _own_place(
+    raster: Raster, cols: Sequence[float], rows: Sequence[float]
+) -> tuple[list[float], list[float]]:
+    """Place pixel corners in the raster's own CRS."""
+    if raster.control and raster.grid.crs is None:
+        with GCPTransformer(list(raster.control)) as transformer:
+            xs, ys = transformer.xy(list(rows), list(cols), offset="ul")
+        return list(xs), list(ys)
+    t = raster.grid.transform
+    x = [t.a * col + t.b * row + t.c for col, row in zip(cols, rows, strict=True)]
+    y = [t.d * col + t.e * row + t.f for col, row in zip(cols, rows, strict=True)]
+    return x, y
+
+
+def _nowhere(raster: Raster, crs: CRS) -> str:
+    return (
+        f"{raster.path}: expected a scene that has a place in {crs}, found one that does not "
+        f"(its CRS {own_crs(raster)}, its transform {tuple(raster.grid.transform)[:6]}); correct "
+        f"its georeference, or choose another CRS with 'crs'"
+    )
