@@ -225,6 +225,8 @@ def inspect(config: Config, assignments: Assignments = None, json_file: Json = N
     with console.progress() as progress:
         inspection = verb(config, assignments or (), progress=progress).to_dict()
     console.show(console.inspection_tables(inspection))
+    for finding in inspection["findings"]:
+        typer.echo(f"Warning: {finding}")
     _write_json(inspection, json_file)
 
 

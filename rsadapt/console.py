@@ -260,7 +260,8 @@ def inspection_tables(inspection: Values) -> list[Table]:
 
 def _scene_table(regions: Values) -> Table:
     headings = ["scene", "region", "pixels", "CRS", "pixel", "on the ground", "bands", "nodata"]
-    table = _table("Scenes", headings)
+    warped = any(scene["was"] for region in regions.values() for scene in region["scenes"])
+    table = _table("Scenes", headings + ["the file's own"] * warped)
     for name, region in regions.items():
         for scene in region["scenes"]:
             _row(
@@ -273,8 +274,18 @@ def _scene_table(regions: Values) -> Table:
                 "-" if scene["ground_size"] is None else f"{_sides(scene['ground_size'])} m",
                 f"{scene['bands']} {scene['dtype']}",
                 scene["nodata"] or "-",
+                *[_own_grid(scene["was"])] * warped,
             )
     return table
+
+
+def _own_grid(grid: Values | None) -> str:
+    """What a scene is in its file, where it is warped for training."""
+    if grid is None:
+        return "the same"
+    points = " by control points" if grid["placed_by"] == "control points" else ""
+    crs = _shortened(grid["crs"] or "none")
+    return f"{_sides(grid['shape'])} of {_sides(grid['pixel_size'])} in {crs}{points}"
 
 
 def _part_table(regions: Values) -> Table:

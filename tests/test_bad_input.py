@@ -94,7 +94,7 @@ def configure(**changes):
 
 
 OTHER_CLASSES = [{"name": "rock", "id": 1, "colour": "#777777"}, SETTINGS["classes"][1]]
-SHIFTED = grid(left=5e5 + 15)
+SHIFTED = grid(left=5e5 + 1e5)
 TRAIN = "train config.yaml --out new"
 PREDICT = "predict run --scene target.tif --out maps"
 INIT = "init --source source.tif --labels label.tif --target target.tif --out new.yaml"
@@ -119,16 +119,22 @@ CASES = [
     Case("half a label", truncate("label.tif", 0.5), TRAIN, "label.tif"),
     Case("nearly a label", truncate("label.tif", 0.95), TRAIN, "label.tif"),
     Case(
-        "label of another size",
-        rewrite("label.tif", noise(1, grid(64, 60)), grid(64, 60)),
-        TRAIN,
-        "label.tif: .*60",
-    ),
-    Case(
         "label beside its image",
         rewrite("label.tif", noise(1, grid(), 1, 3), SHIFTED),
         TRAIN,
-        "label.tif: .*grid",
+        "label.tif: .*elsewhere",
+    ),
+    Case(
+        "no such CRS",
+        configure(target=SETTINGS["target"] | {"crs": "EPSG:1"}),
+        TRAIN,
+        "target.crs.*EPSG:32636",
+    ),
+    Case(
+        "pixel larger than the scene",
+        configure(target=SETTINGS["target"] | {"pixel": 1e5}),
+        TRAIN,
+        "target.tif: .*smaller 'pixel'",
     ),
     Case(
         "unknown label id",

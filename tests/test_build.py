@@ -28,7 +28,10 @@ from rsadapt.errors import ConfigError, DataError, MissingFileError
 from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
+from rsadapt.geo.warp import WarpedRaster
 from rsadapt.geo.writer import write_raster
+
+UTM = CRS.from_epsg(32632)
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def settings(values):
 
 def scene(path, *, bands=2, shape=(20, 30), left=0, value=1):
     path.parent.mkdir(parents=True, exist_ok=True)
-    grid = Grid(*shape, Affine(2, 0, left, 0, -2, 0), CRS.from_epsg(32632))
+    grid = Grid(*shape, Affine(2, 0, left, 0, -2, 0), UTM)
     write_raster(path, np.full((bands, *shape), value, np.uint8), grid)
 
 
@@ -229,9 +232,24 @@ def test_regions_that_do_not_fit(country, assignment, error, message):
         build.geotiff_places(country(assignment))
 
 
-def test_labels_on_another_grid_are_refused(country, tmp_path):
-    scene(tmp_path / "a" / "s10_label.tif", bands=1, left=1002)
-    with pytest.raises(DataError, match=r"s10_label\.tif: the labels' grid"):
+def test_labels_on_another_grid_are_warped_onto_their_scene(country, tmp_path):
+    label = tmp_path / "a" / "s10_label.tif"
+    values = np.tile(np.repeat(np.arange(1, 7, dtype=np.uint8), 10), (80, 1))  # pixels of 1 m
+    write_raster(label, values, Grid(80, 60, Affine(1, 0, 1010, 0, -1, 20), UTM))
+    places = build.geotiff_places(country("source.validation.share=0"))
+    found = {s.image.path.stem: s for s in places.source.training.scenes}["s10"]
+    assert found.label.grid == found.image.grid
+    read, valid = found.label.read()
+    assert np.argwhere(valid.all(0)).ravel().tolist() == list(range(5, 30))
+    assert np.array_equal(read[0, 0, 5:], np.repeat(np.arange(1, 6), 5))
+
+
+def test_labels_that_lie_elsewhere_are_refused(country, tmp_path):
+    scene(tmp_path / "a" / "s10_label.tif", bands=1, left=5000)
+    message = (
+        r"s10_label\.tif: expected labels of .*s10\.tif, found some that lie elsewhere \(x 5000"
+    )
+    with pytest.raises(DataError, match=message):
         build.geotiff_places(country())
 
 
@@ -290,6 +308,67 @@ def test_scenes_of_a_region_share_one_order_of_bands(values, tmp_path):
         DataError, match=r"a2\.tif: has the bands \['red'\] at \[2\], and .*a1\.tif"
     ):
         build.geotiff_places(config.parse(values, where="test"))
+
+
+def test_labels_of_another_grid_without_a_crs_are_refused(country, tmp_path):
+    grid = Grid(20, 31, Affine(2, 0, 1000, 0, -2, 0), None)
+    write_raster(tmp_path / "a" / "s10_label.tif", np.ones(grid.shape, np.uint8), grid)
+    with pytest.raises(DataError, match=r"s10_label\.tif: .*found none and no ground control"):
+        build.geotiff_places(country())
+
+
+# One lattice
+
+
+def test_scenes_that_fit_together_are_left_as_they_are(country):
+    places = build.geotiff_places(country())
+    assert {type(s.image) for s in places.source.training.scenes} == {Raster}
+    assert {type(s.label) for s in places.source.training.scenes} == {Raster}
+
+
+def test_scenes_of_several_sizes_and_projections_are_brought_to_one(country, tmp_path):
+    zone = CRS.from_epsg(32633)
+    grid = Grid(60, 70, Affine(1, 0, 166030, 0, -1, 30), zone)  # the neighbouring zone's edge
+    write_raster(tmp_path / "b" / "s2.tif", np.full((2, *grid.shape), 7, np.uint8), grid)
+    edge = Grid(20, 30, Affine(2, 0, 833960, 0, -2, 0), UTM)
+    write_raster(tmp_path / "b" / "s1.tif", np.full((2, *edge.shape), 9, np.uint8), edge)
+    target = build.geotiff_places(country("target.validation.share=0")).target.training
+    one, two = (scene.image for scene in target.scenes)
+    assert one.grid.crs == two.grid.crs
+    assert one.grid.pixel_size == two.grid.pixel_size == (2, 2)
+    assert WarpedRaster in {type(one), type(two)}
+    values, valid = two.read()
+    assert (values[:, valid] == 7).all()
+    assert valid.mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("assignments", "crs", "size"),
+    [
+        (["source.pixel=4"], 32632, 4),
+        (["source.crs='EPSG:32631'"], 32631, 2),
+        (["source.crs='EPSG:3857'", "source.pixel=0.5"], 3857, 0.5),
+    ],
+)
+def test_lattice_that_is_asked_for(country, assignments, crs, size):
+    settings = country(*assignments, "source.resampling=cubic")
+    for found in build.geotiff_places(settings).source.training.scenes:
+        assert found.image.grid.crs == found.label.grid.crs == CRS.from_epsg(crs)
+        assert found.image.grid.pixel_size == pytest.approx((size, size), rel=0.02)
+        assert (found.image.resampling, found.label.resampling) == ("cubic", "nearest")
+        assert found.label.grid == found.image.grid
+    others = build.geotiff_places(settings).target.training.scenes
+    assert {type(other.image) for other in others} == {Raster}
+
+
+def test_crs_that_there_is_not_is_named_with_the_cure(country):
+    with pytest.raises(ConfigError, match=r"'target\.crs': .*EPSG:32636, found 'EPSG:1'; look"):
+        build.geotiff_places(country("target.crs='EPSG:1'"))
+
+
+def test_record_says_at_what_size_is_evaluated(country):
+    assert build.evaluation_words(country()).endswith("at the scene's own resolution")
+    assert build.evaluation_words(country("target.pixel=0.3")).endswith("at 0.3 m a pixel")
 
 
 def test_bands_are_chosen_in_order(country):

@@ -374,7 +374,9 @@ def evaluation_words(settings: config.Configuration) -> str:
     """How images are brought to the network for scoring, for the record."""
     chosen = settings.target
     if not isinstance(chosen, config.FolderSettings):
-        return f"windows of {settings.prediction.tile} pixels at the scene's own resolution"
+        own = chosen.pixel is None
+        resolution = "the scene's own resolution" if own else f"{chosen.pixel:g} m a pixel"
+        return f"windows of {settings.prediction.tile} pixels at {resolution}"
     size = chosen.evaluation_size or chosen.size
     return (
         f"images resized to {size.width} x {size.height} (width x height), logits up-sampled to "

@@ -7,22 +7,26 @@ from pathlib import Path
 
 from rsadapt import config
 from rsadapt.build.files import named_files
-from rsadapt.data.geotiff import Labels, Region, check_label_grid, open_scenes
+from rsadapt.data.geotiff import Labels, Region, open_scenes
 from rsadapt.data.imagery import Place
 from rsadapt.errors import DataError
+from rsadapt.geo.harmonise import alike, harmonise, read_crs
+from rsadapt.geo.place import covered
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.regions import split_areas
 from rsadapt.geo.vectors import Features, Legend, is_vector
+from rsadapt.geo.warp import warped
 
 
 def geotiff_place(
     name: str, region: config.RegionSettings, settings: config.Configuration
 ) -> Place[Region]:
-    """Open a region's scenes and cut them into a training and a validation part.
+    """Open a region's scenes, on one lattice, and cut them into a training and a validation part.
 
     Raises:
         MissingFileError: for a file or pattern that matches nothing.
-        DataError: for rasters that cannot be read, or grids or band counts that do not fit.
+        ConfigError: for a CRS that there is not.
+        DataError: for rasters that cannot be read or placed, or band counts that do not fit.
     """
     root = Path(settings.root)
     label_files = named_files(region.labels, root, indices=False)
@@ -30,7 +34,7 @@ def geotiff_place(
     files = [file for file in scenes if file not in label_files]
     if not files:
         raise DataError(f"{name} region: every scene is also named as a label; name them apart")
-    images = [Raster(file) for file in files]
+    images = _on_lattice(name, [Raster(file) for file in files], region)
     labels = _labels(name, region, images, label_files)
     bands = _bands(name, images, region.bands or settings.bands)
     split = region.validation
@@ -68,10 +72,43 @@ def _labels(
             f"{name} region: {len(images)} scenes and {len(files)} label files; "
             f"expected one a scene, in the same order"
         )
-    labels = [Raster(file) for file in _in_order_of([image.path for image in images], files)]
-    for label, image in zip(labels, images, strict=True):
-        check_label_grid(label, image)
-    return list(labels)
+    ordered = zip(_in_order_of([image.path for image in images], files), images, strict=True)
+    return [_on_scene(Raster(file), image) for file, image in ordered]
+
+
+def _on_lattice(name: str, images: list[Raster], region: config.RegionSettings) -> list[Raster]:
+    """Scenes as they are where they fit together and nothing else is asked for, else warped."""
+    crs = None if region.crs is None else read_crs(region.crs, f"{name}.crs")
+    if crs is None and region.pixel is None and alike(images):
+        return images
+    grids = harmonise(images, crs=crs, pixel=region.pixel)
+    return [
+        warped(image, grid, region.resampling) for image, grid in zip(images, grids, strict=True)
+    ]
+
+
+def _on_scene(label: Raster, image: Raster) -> Raster:
+    """Labels on the grid of their scene, warped where they lie on another.
+
+    Raises:
+        DataError: for labels that lie elsewhere, or of which it cannot be told where.
+    """
+    moved = warped(label, image.grid, "nearest")
+    if moved is label:
+        return label
+    ours, theirs = (covered(raster, image.grid.crs) for raster in (image, label))
+    if any(max(ours[i], theirs[i]) >= min(ours[i + 2], theirs[i + 2]) for i in (0, 1)):
+        raise DataError(
+            f"{label.path}: expected labels of {image.path}, found some that lie elsewhere "
+            f"({_bounds(theirs)}, the scene {_bounds(ours)} in {image.grid.crs}); name labels in "
+            f"the order of their scenes"
+        )
+    return moved
+
+
+def _bounds(bounds: Sequence[float]) -> str:
+    left, bottom, right, top = bounds
+    return f"x {left:.10g} to {right:.10g}, y {bottom:.10g} to {top:.10g}"
 
 
 def _in_order_of(scenes: Sequence[Path], labels: Sequence[Path]) -> list[Path]:

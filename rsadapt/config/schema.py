@@ -77,13 +77,21 @@ class RegionSettings(Settings):
     """Files, glob patterns or folders, relative to `root`; or an index of files: a CSV table or
     vector file with a column such as location, or a STAC item."""
     labels: list[str] = []
-    """Label rasters on the scenes' grids; none for an unlabelled region. `s1.tif` is paired with
-    `s1.tif` or `s1_label.tif`; where names do not tell, labels stand in the order of the scenes.
-    Or vector files, whose features are drawn on every scene that they lie in."""
+    """Label rasters, warped onto their scenes where they lie on other grids; none for an unlabelled
+    region. `s1.tif` is paired with `s1.tif` or `s1_label.tif`; where names do not tell, labels
+    stand in the order of the scenes. Or vector files, drawn on every scene that they lie in."""
     polygons: PolygonSettings = PolygonSettings()
     bands: Annotated[list[int | str], Field(min_length=1)] | None = None
     """Bands to use, by 1-based number or by name (a band's description, or its colour such as red),
     where regions order theirs differently; the configuration's `bands` unless given."""
+    crs: str | None = None
+    """CRS to bring scenes to, as "EPSG:32636"; by default their projection, else UTM."""
+    pixel: Annotated[float, Field(gt=0)] | None = None
+    """Metres on the ground of a pixel to bring scenes to; the coarsest's where they differ."""
+    resampling: Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average"] = (
+        "bilinear"
+    )
+    """How imagery is brought there, where it is: as GDAL names it."""
     validation: SplitSettings = SplitSettings()
 
 

@@ -49,7 +49,7 @@ class Scene:
 
     Attributes:
         image: the image.
-        label: label ids on the image's grid, or None.
+        label: label ids on the image's grid, warped onto it or not, or None.
         area: the usable pixels of the image's grid.
     """
 
@@ -312,19 +312,6 @@ def check_sides(region: Region) -> None:
             )
 
 
-def check_label_grid(label: Raster, image: Raster) -> None:
-    """Make sure that labels lie on their image's grid.
-
-    Raises:
-        DataError: where they do not.
-    """
-    if not label.grid.matches(image.grid):
-        raise DataError(
-            f"{label.path}: the labels' grid {_describe(label)} is not that of "
-            f"{image.path} {_describe(image)}; warp the labels onto the image's grid"
-        )
-
-
 def open_scenes(
     images: Sequence[Raster], labels: Sequence[Labels] | None, areas: Sequence[Window | None]
 ) -> tuple[Scene, ...]:
@@ -334,9 +321,3 @@ def open_scenes(
         for number, (image, area) in enumerate(zip(images, areas, strict=True))
         if area is not None
     )
-
-
-def _describe(raster: Raster) -> str:
-    height, width = raster.grid.shape
-    x, y = raster.grid.pixel_size
-    return f"({height} x {width} pixels of {x:g} x {y:g}, {raster.grid.crs or 'no CRS'})"

@@ -140,8 +140,8 @@ def ground_pixel(raster: Raster) -> float:
     return length
 
 
-def read_crs(text: str) -> CRS:
-    """The CRS that a user names.
+def read_crs(text: str, field: str = "crs") -> CRS:
+    """The CRS that a user names in a field of the configuration.
 
     Raises:
         ConfigError: for text that names none.
@@ -150,12 +150,12 @@ def read_crs(text: str) -> CRS:
         crs = CRS.from_user_input(text)
     except (CRSError, ValueError) as error:
         raise ConfigError(
-            f"'crs': expected a coordinate reference system such as EPSG:32636, found '{text}'; "
-            f"look its code up at https://epsg.io"
+            f"'{field}': expected a coordinate reference system such as EPSG:32636, "
+            f"found '{text}'; look its code up at https://epsg.io"
         ) from error
     if not (crs.is_projected or crs.is_geographic):
         raise ConfigError(
-            f"'crs': expected a projected or geographic coordinate reference system such as "
+            f"'{field}': expected a projected or geographic coordinate reference system such as "
             f"EPSG:32636, found '{text}', which is neither"
         )
     return crs

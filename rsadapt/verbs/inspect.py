@@ -10,13 +10,38 @@ from typing import Any
 from rsadapt import build
 from rsadapt.classes import ClassScheme
 from rsadapt.data.geotiff import Region, Scene
-from rsadapt.data.imagery import Place
+from rsadapt.data.imagery import Place, Places
+from rsadapt.geo.place import ground_length, nearly
+from rsadapt.geo.raster import Raster
+from rsadapt.geo.warp import WarpedRaster
 from rsadapt.progress import Progress
+
+SIZES_DIFFER = 1.1
+"""Ground sizes of a pixel that differ by more than this factor make objects look of other sizes."""
+
+
+@dataclass(frozen=True)
+class GridFacts:
+    """Where the pixels of a scene lie.
+
+    Attributes:
+        shape: (height, width).
+        crs: as EPSG code or WKT, or None.
+        pixel_size: (x, y) in CRS units.
+        ground_size: (x, y) of the central pixel in metres, or None where the CRS does not say.
+        placed_by: "transform" or "control points".
+    """
+
+    shape: tuple[int, int]
+    crs: str | None
+    pixel_size: tuple[float, float]
+    ground_size: tuple[float, float] | None
+    placed_by: str
 
 
 @dataclass(frozen=True)
 class SceneFacts:
-    """One scene.
+    """One scene as it is trained on.
 
     Attributes:
         path: its file.
@@ -25,6 +50,7 @@ class SceneFacts:
         crs: as EPSG code or WKT, or None.
         pixel_size: (x, y) in CRS units.
         ground_size: (x, y) of the central pixel in metres, or None where the CRS does not say.
+        was: the file's own grid, where the scene is warped to another, else None.
         bands: how many it has.
         dtype: NumPy name of the values' type.
         nodata: the value of missing pixels as text, since JSON knows no NaN, or None.
@@ -36,6 +62,7 @@ class SceneFacts:
     crs: str | None
     pixel_size: tuple[float, float]
     ground_size: tuple[float, float] | None
+    was: GridFacts | None
     bands: int
     dtype: str
     nodata: str | None
@@ -96,10 +123,17 @@ class RegionFacts:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Both regions."""
+    """Both regions.
+
+    Attributes:
+        source: the labelled one.
+        target: the one to adapt to.
+        findings: what may go wrong, each with its cure.
+    """
 
     source: RegionFacts
     target: RegionFacts
+    findings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain values, ready for JSON."""
@@ -123,8 +157,28 @@ def inspect(
     scheme = build.class_scheme(settings)
     places = build.geotiff_places(settings)
     return Inspection(
-        _region(places.source, scheme, progress), _region(places.target, scheme, progress)
+        _region(places.source, scheme, progress),
+        _region(places.target, scheme, progress),
+        findings=_sizes(places),
     )
+
+
+def _sizes(places: Places[Region]) -> tuple[str, ...]:
+    """Whether a pixel is as large in the source as in the target."""
+    ours, theirs = (_ground_pixel(place) for place in (places.source, places.target))
+    if ours is None or theirs is None or max(ours, theirs) <= SIZES_DIFFER * min(ours, theirs):
+        return ()
+    return (
+        f"a pixel is {ours:.3g} m on the ground in the source and {theirs:.3g} m in the target, so "
+        f"that things look of other sizes; bring them to one: --set target.pixel={ours:.3g}",
+    )
+
+
+def _ground_pixel(place: Place[Region]) -> float | None:
+    """The median side of a training scene's pixel on the ground, metres."""
+    lengths = [ground_length(scene.image.grid) for scene in place.training.scenes]
+    known = sorted(length for length in lengths if length is not None)
+    return known[len(known) // 2] if known else None
 
 
 def _region(place: Place[Region], scheme: ClassScheme, progress: Progress | None) -> RegionFacts:
@@ -157,9 +211,21 @@ def _scene(scene: Scene) -> SceneFacts:
         crs=None if image.grid.crs is None else str(image.grid.crs),
         pixel_size=image.grid.pixel_size,
         ground_size=image.grid.ground_size(),
+        was=_own_grid(image.original) if isinstance(image, WarpedRaster) else None,
         bands=image.count,
         dtype=image.dtype,
         nodata=None if image.nodata is None else f"{image.nodata:g}",
+    )
+
+
+def _own_grid(raster: Raster) -> GridFacts:
+    grid = nearly(raster)
+    return GridFacts(
+        shape=grid.shape,
+        crs=None if grid.crs is None else str(grid.crs),
+        pixel_size=grid.pixel_size,
+        ground_size=grid.ground_size(),
+        placed_by="control points" if raster.control else "transform",
     )
 
 

@@ -18,6 +18,7 @@ from rsadapt.model import Model, answers, open_model, probabilities
 from rsadapt.progress import Progress, watched
 
 if TYPE_CHECKING:
+    from rsadapt.geo.raster import Raster
     from rsadapt.infer.predict import PredictedScene
 
 
@@ -54,7 +55,9 @@ def predict(
 ) -> Sequence[PredictedScene | PredictedFrame]:
     """Map scenes, or label frames, with a trained network.
 
-    A network of GeoTIFF regions writes a class map and a confidence map of each scene; a network of
+    A network of GeoTIFF regions writes a class map and a confidence map of each scene, on the
+    scene's own grid; where it was trained at a ground size that its configuration names (`pixel`)
+    and the scene's is another, on a grid of that size in the scene's own CRS. A network of
     image folders writes `ids/NAME.png`, label ids at the frame's own size as the Cityscapes server
     takes them, and `colours/NAME.png`, the same in the classes' colours.
 
@@ -159,7 +162,7 @@ def _predict_scenes(
     configuration = model.facts.settings
     chosen = configuration.source if domain == "source" else configuration.target
     wanted = (chosen.bands if isinstance(chosen, RegionSettings) else None) or model.facts.bands
-    rasters = [Raster(scene) for scene in scenes]
+    rasters = [_at_trained_size(Raster(scene), model, domain) for scene in scenes]
     bands = [scene_bands(raster, wanted) for raster in rasters]
     settings = configuration.prediction
     return [
@@ -180,6 +183,22 @@ def _predict_scenes(
         )
         for raster, taken in zip(rasters, bands, strict=True)
     ]
+
+
+def _at_trained_size(raster: Raster, model: Model, domain: Domain) -> Raster:
+    """A scene warped, in its own CRS, to the ground size that the domain was trained at."""
+    from rsadapt.geo.harmonise import ground_pixel, harmonise
+    from rsadapt.geo.place import own_crs, same_size
+    from rsadapt.geo.warp import warped
+
+    settings = model.facts.settings
+    region = settings.source if domain == "source" else settings.target
+    if isinstance(region, FolderSettings) or region.pixel is None:
+        return raster
+    if raster.grid.north_up and same_size(ground_pixel(raster), region.pixel):
+        return raster
+    (grid,) = harmonise([raster], crs=own_crs(raster), pixel=region.pixel)
+    return warped(raster, grid, region.resampling)
 
 
 def _refuse_same_names(scenes: Sequence[Path]) -> None:

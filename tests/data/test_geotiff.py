@@ -15,7 +15,6 @@ from rsadapt.data.geotiff import (
     RandomWindows,
     Region,
     Scene,
-    check_label_grid,
     open_scenes,
 )
 from rsadapt.errors import DataError
@@ -271,12 +270,3 @@ def test_scenes_without_an_area_are_left_out(tmp_path):
     images, labels = [one.image, two.image], [one.label, two.label]
     assert open_scenes(images, labels, [None, two.area]) == (two,)
     assert open_scenes(images, None, [one.area, None]) == (Scene(one.image, None, one.area),)
-
-
-def test_labels_on_another_grid(tmp_path):
-    scene = make_scene(tmp_path)
-    write_raster(tmp_path / "moved.tif", np.ones(SHAPE, np.uint8), grid(left=2))
-    with pytest.raises(
-        DataError, match=r"moved\.tif: the labels' grid .* not that of .*scene\.tif"
-    ):
-        check_label_grid(Raster(tmp_path / "moved.tif"), scene.image)

@@ -113,9 +113,16 @@ def test_bands_are_those_that_all_scenes_have(files):
 
 
 def test_scenes_that_no_line_splits_are_all_trained_on(files):
+    nowhere = Grid(64, 96, Affine(10, 0, 0, 0, 10, 0), None)
+    write_scene(files / "a" / "1.tif", nowhere)
+    write_labels(files / "al" / "1.tif", nowhere)
+    assert written(files)[1].source.validation.share == 0
+
+
+def test_scenes_of_several_zones_are_split_on_one_lattice(files):
     write_scene(files / "a" / "2.tif", grid(zone=34))
     write_labels(files / "al" / "2.tif", grid(zone=34))
-    assert written(files)[1].source.validation.share == 0
+    assert written(files)[1].source.validation.share > 0
 
 
 def test_polygons_are_labels(files):

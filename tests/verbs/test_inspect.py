@@ -88,3 +88,23 @@ def test_region_without_valid_pixel_is_named(config):
     write_raster(config.parent / "t.tif", np.zeros((2, 40, 50), np.float32), MERCATOR, nodata=0)
     with pytest.raises(DataError, match=r"target region: .*no valid pixel"):
         inspect(config)
+
+
+def test_scene_says_what_it_was_and_became(config, capsys):
+    found = inspect(config, ["target.pixel=10", "target.crs='EPSG:32631'"])
+    (source,), (target,) = found.source.scenes, found.target.scenes
+    assert source.was is None
+    assert (target.crs, target.pixel_size) == ("EPSG:32631", (10, 10))
+    assert (target.was.crs, target.was.shape) == ("EPSG:3857", (40, 50))
+    assert target.was.ground_size == pytest.approx((5, 5), rel=0.01)
+    assert target.was.placed_by == "transform"
+    console.show(console.inspection_tables(json.loads(json.dumps(found.to_dict()))))
+    assert "40 x 50 of 10 x 10 in EPSG:3857" in capsys.readouterr().out
+
+
+def test_ground_sizes_that_differ_are_found_with_the_cure(config):
+    (finding,) = inspect(config).findings
+    assert "10 m on the ground in the source and 5.0" in finding
+    assert finding.endswith("--set target.pixel=10")
+    assert inspect(config, ["target.pixel=10"]).findings == ()
+    assert inspect(config, ["target.pixel=9.2"]).findings == ()

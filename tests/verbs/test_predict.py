@@ -1,6 +1,7 @@
 """Predict: a run and scenes become maps that lie right and tell their origin."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from rsadapt.data.procedural.world import BANDS
 from rsadapt.errors import DataError, OutputExistsError
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.writer import write_raster
+from rsadapt.model import open_model
+from rsadapt.verbs import predict as module
 from rsadapt.verbs.predict import predict
 from rsadapt.verbs.train import train
 
@@ -77,3 +80,24 @@ def test_scenes_of_one_name_are_refused(trained, configuration, scene, tmp_path)
     with pytest.raises(OutputExistsError, match="2 scenes are called 'scene_1'"):
         predict(trained, [scene, other], tmp_path / "maps")
     assert not (tmp_path / "maps").exists()
+
+
+def test_scene_is_warped_to_the_size_trained_at(trained, scene, tmp_path, monkeypatch):
+    own = Raster(scene)
+    size = own.grid.pixel_size[0]
+
+    def predict_at(pixel):
+        model = open_model(trained)
+        target = model.facts.settings.target.model_copy(update={"pixel": pixel})
+        settings = model.facts.settings.model_copy(update={"target": target})
+        facts = replace(model.facts, settings=settings)
+        monkeypatch.setattr(module, "open_model", lambda *_, **__: replace(model, facts=facts))
+        (made,) = predict(trained, [scene], tmp_path / str(pixel))
+        return Raster(made.classes)
+
+    coarse = predict_at(2 * size)
+    assert coarse.grid.crs == own.grid.crs
+    assert coarse.grid.pixel_size == pytest.approx((2 * size, 2 * size))
+    assert coarse.grid.height == pytest.approx(own.grid.height / 2, abs=1)
+    assert coarse.read()[1].mean() == pytest.approx(own.read()[1].mean(), abs=0.05)
+    assert predict_at(1.001 * size).grid.matches(own.grid)
