@@ -10,6 +10,7 @@ import pytest
 import rasterio
 import torch
 import yaml
+from rasterio.crs import CRS
 
 from rsadapt import build, config
 from rsadapt.adapt import checkpoint
@@ -22,6 +23,10 @@ from rsadapt.errors import (
     OutputExistsError,
     RsadaptError,
 )
+from rsadapt.geo.harmonise import ground_pixel, harmonise
+from rsadapt.geo.raster import Raster
+from rsadapt.geo.warp import WarpedRaster
+from rsadapt.geo.writer import write_raster
 from rsadapt.model import load
 from rsadapt.training import score, train_run
 
@@ -116,6 +121,40 @@ def test_target_labels_may_be_noise(run, own_world):
     assert same_learning(true, false)
     assert true.validation["source"] == false.validation["source"]
     assert true.validation["target"] != false.validation["target"]
+
+
+# Several grids
+
+
+@pytest.fixture
+def scattered(own_world, tmp_path):
+    """The target's scene twice: in two zones, with pixels of two sizes."""
+    (image,) = map(Raster, sorted((own_world / "target").glob("*.tif")))
+    (label,) = map(Raster, sorted((own_world / "target" / "labels").glob("*.tif")))
+    size = ground_pixel(image)
+    for number, (epsg, factor) in enumerate([(32748, 1.0), (32749, 1.3)]):
+        (grid,) = harmonise([image], crs=CRS.from_epsg(epsg), pixel=factor * size)
+        for raster, name in ((image, "scene"), (label, "label")):
+            folder = tmp_path / "scattered"
+            values, valid = WarpedRaster(raster, grid, "nearest").read()
+            values[:, ~valid] = 0
+            path = folder / f"{number}_{name}.tif" if name == "label" else folder / f"{number}.tif"
+            write_raster(path, values, grid, nodata=0)
+    return tmp_path / "scattered"
+
+
+def test_regions_of_several_projections_and_pixel_sizes_train_together(run, scattered, values):
+    values["target"] = {
+        "scenes": [str(scattered / "[01].tif")],
+        "labels": [str(scattered / "*_label.tif")],
+    }
+    outcome = run("several", "training.steps=2", "training.tile=32", "training.workers=2")
+    assert outcome.step == 2
+    assert all(np.isfinite(list(loss.values())).all() for loss in losses(outcome))
+    assert set(outcome.validation) == {"source", "target"}
+    again = run("again", "training.steps=2", "training.tile=32")
+    assert same_learning(outcome, again)
+    assert outcome.validation == again.validation
 
 
 # Going on

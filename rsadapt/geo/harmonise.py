@@ -15,7 +15,7 @@ from rasterio.warp import transform
 from rsadapt.errors import ConfigError, DataError
 from rsadapt.geo.grid import Grid, crs_of
 from rsadapt.geo.place import covered, ground_length, nearly, own_crs, place, placed, same_size
-from rsadapt.geo.raster import Raster
+from rsadapt.geo.raster import GDAL_ERRORS, Raster
 
 ROUNDING = 1e-6
 """The part of a pixel by which floating point may misplace an edge."""
@@ -92,18 +92,28 @@ def choose_lattice(
     lon, lat = _centre(rasters)
     chosen = crs or _common_projection(rasters) or _utm(lon, lat)
     metres = pixel or max(map(ground_pixel, rasters))
-    (x,), (y,) = transform(crs_of(4326), chosen, [lon], [lat])
-    unit = 1.0 if chosen.is_projected else DEGREE
-    probe = Grid(1, 1, Affine(unit, 0.0, x - unit / 2, 0.0, -unit, y + unit / 2), chosen)
-    length, sides = ground_length(probe), probe.ground_size()
-    if length is None or sides is None:
+    probe = _probe(chosen, lon, lat)
+    length, sides = (None, None) if probe is None else (ground_length(probe), probe.ground_size())
+    if probe is None or length is None or sides is None:
         raise DataError(
-            f"expected a CRS in which the scenes have a place, found {chosen}, in which "
-            f"{rasters[0].path} has none; choose another with 'crs'"
+            f"{rasters[0].path}: expected a CRS in which the scene has a place, found {chosen}, in "
+            f"which it has none; choose another with 'crs'"
         )
     if chosen.is_projected:
         return Lattice(chosen, (metres / length, metres / length))
-    return Lattice(chosen, (metres * unit / sides[0], metres * unit / sides[1]))
+    return Lattice(chosen, (metres * DEGREE / sides[0], metres * DEGREE / sides[1]))
+
+
+def _probe(crs: CRS, lon: float, lat: float) -> Grid | None:
+    """A pixel of one unit of a CRS, or a small part of a degree, about a place; None outside it."""
+    try:
+        (x,), (y,) = transform(crs_of(4326), crs, [lon], [lat])
+    except GDAL_ERRORS:
+        return None
+    if not (math.isfinite(x) and math.isfinite(y)):
+        return None
+    unit = 1.0 if crs.is_projected else DEGREE
+    return Grid(1, 1, Affine(unit, 0.0, x - unit / 2, 0.0, -unit, y + unit / 2), crs)
 
 
 def alike(rasters: Sequence[Raster]) -> bool:

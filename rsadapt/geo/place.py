@@ -16,8 +16,8 @@ from rsadapt.errors import DataError
 from rsadapt.geo.grid import Grid
 from rsadapt.geo.raster import GDAL_ERRORS, Raster
 
-EDGE_POINTS = 32
-"""Points of each edge that are placed to find what a raster covers in another CRS."""
+POINTS = 33
+"""Points along each axis that are placed to find what a raster covers in another CRS."""
 
 TRUE_TO_SCALE = 0.005
 """How far a projection's lengths may be off for it to count as true: UTM's are by 0.0004 to 0.001
@@ -83,17 +83,14 @@ def place(
 
 
 def covered(raster: Raster, crs: CRS) -> Bounds:
-    """The bounds of a raster in a CRS: of points along its edges, which may be bent there.
+    """The bounds of a raster in a CRS, in which its edges may be bent: of a net of points.
 
     Raises:
         DataError: as `place`.
     """
     height, width = raster.grid.shape
-    across, down = np.linspace(0, width, EDGE_POINTS), np.linspace(0, height, EDGE_POINTS)
-    left, top = np.zeros(EDGE_POINTS), np.zeros(EDGE_POINTS)
-    cols = np.concatenate([across, across, left, left + width])
-    rows = np.concatenate([top, top + height, down, down])
-    xs, ys = place(raster, cols.tolist(), rows.tolist(), crs)
+    cols, rows = np.meshgrid(np.linspace(0, width, POINTS), np.linspace(0, height, POINTS))
+    xs, ys = place(raster, cols.ravel().tolist(), rows.ravel().tolist(), crs)
     return float(xs.min()), float(ys.min()), float(xs.max()), float(ys.max())
 
 

@@ -164,6 +164,21 @@ def test_scene_smaller_than_a_pixel_is_refused(scene):
         harmonise([scene(UTM36, 3e5, 4e5, 2.0)], pixel=500.0)
 
 
+def test_crs_of_the_other_side_of_the_earth_is_refused(scene):
+    raster = scene(CRS.from_epsg(32748), 7e5, 9.25e6, 1.0)
+    with pytest.raises(
+        DataError, match=r"a\.tif: .*found EPSG:32633, in which it has none; choose"
+    ):
+        harmonise([raster], crs=CRS.from_epsg(32633))
+
+
+def test_world_has_no_place_in_utm(scene):
+    world = Affine(0.5, 0, -180, 0, 0.5, -90)
+    raster = scene(DEGREES, 0, 0, 0.5, height=360, width=720, matrix=world)
+    with pytest.raises(DataError, match=r"a\.tif: expected a scene that has a place in EPSG:32631"):
+        harmonise([raster])
+
+
 def test_scene_without_a_place_on_earth_is_refused(scene):
     with pytest.raises(DataError, match=r"a\.tif: expected a .*place"):
         harmonise([scene(DEGREES, 500.0, 300.0, 1.0)])

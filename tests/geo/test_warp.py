@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.warp import reproject, transform
 
-from rsadapt.errors import DataError
+from rsadapt.errors import DataError, RsadaptError
 from rsadapt.geo.grid import Grid, Window
-from rsadapt.geo.harmonise import harmonise
+from rsadapt.geo.harmonise import ground_pixel, harmonise
 from rsadapt.geo.raster import Raster, without_georeference
 from rsadapt.geo.warp import BLOCK, WarpedRaster, warped
+
+REAL = Path(__file__).parents[2].parent / "shared" / "data"
 
 UTM, MERCATOR, DEGREES = (CRS.from_epsg(code) for code in (32645, 3857, 4326))
 HEIGHT, WIDTH = 90, 120
@@ -415,3 +418,62 @@ def test_control_points_place_a_scene_where_they_lie(tmp_path):
     assert t.c == pytest.approx(min(xs), abs=0.6)
     assert t.f == pytest.approx(max(ys), abs=0.6)
     assert math.isclose(t.a, 1.0)
+
+
+# Real files
+
+REFUSED = {
+    "label_int64_nogeoref.tif": "no ground control points",
+    "rasterio_rotated.tif": "no ground control points",
+    "inverted_lat_positive_yres.tif": "that has a place in EPSG:32631",  # all the world
+    "not_a_tiff.tif": "expected a raster that GDAL reads",
+    "rasterio_corrupt.tif": "cannot be decoded",
+}
+
+
+def of_lattice(path):
+    raster = Raster(path)
+    return raster, harmonise([raster])[0]
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the shared imagery is not here")
+def test_real_files_are_read_as_reproject_does():
+    files = [*REAL.glob("odd/*.tif*"), *REAL.glob("odd/*.jp2"), *REAL.glob("sensors/*/*.tif")]
+    for file in files:
+        if file.name in REFUSED:
+            continue
+        raster = Raster(file)
+        (grid,) = harmonise([raster], pixel=1.5 * ground_pixel(raster))
+        seen = WarpedRaster(raster, grid, "nearest")
+        values, valid = seen.read()
+        same = (values == whole(raster, seen))[:, valid].mean() if valid.any() else 1
+        # `reproject` places pixels to an eighth of one, a warped raster to a hundredth
+        assert same > (0.97 if raster.control else 0.99), file
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the shared imagery is not here")
+@pytest.mark.parametrize("name", REFUSED)
+def test_real_file_is_refused_by_name(name):
+    with pytest.raises(RsadaptError, match=f"{name}: .*{REFUSED[name]}"):
+        WarpedRaster(*of_lattice(REAL / "odd" / name)).read()
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the shared imagery is not here")
+def test_real_tiles_lie_where_their_mosaic_does():
+    folder = REAL / "buildings" / "banepa"
+    core = Raster(folder / "core.tif")
+    (grid,) = harmonise([core], crs=UTM, pixel=0.15)
+    mosaic, tiles = WarpedRaster(core, grid, "bilinear"), 0
+    for file in sorted((folder / "tiles").glob("*.tif"))[::40]:
+        if file.with_name(f"{file.name}.aux.xml").exists():
+            (own,) = harmonise([Raster(file)], crs=UTM, pixel=0.15)
+            col = round((own.transform.c - grid.transform.c) / 0.15)
+            row = round((grid.transform.f - own.transform.f) / 0.15)
+            place = Window(max(row, 0), max(col, 0), own.height, own.width)
+            if (place.row, place.col) == (row, col) and grid.window.contains(place):
+                tile, valid = WarpedRaster(Raster(file), own, "bilinear").read()
+                shown, shown_valid = mosaic.read(place)
+                both = valid & shown_valid
+                assert np.abs(tile.astype(int) - shown)[:, both].mean() < 2
+                tiles += 1
+    assert tiles
