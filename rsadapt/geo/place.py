@@ -39,12 +39,12 @@ def own_crs(raster: Raster) -> CRS:
     if raster.control:
         raise DataError(
             f"{raster.path}: expected a coordinate reference system, found "
-            f"{len(raster.control)} ground control points without one; name it, for example "
-            f"with: gdal_edit.py -a_srs EPSG:4326 {raster.path.name}"
+            f"{len(raster.control)} ground control points without one; leave it out, or name it, "
+            f"as with: gdal_translate -a_srs EPSG:4326 {raster.path.name} placed.tif"
         )
     raise DataError(
         f"{raster.path}: expected a coordinate reference system, found none and no ground control "
-        f"points, so it cannot be warped; name it, for example with: gdal_edit.py -a_srs "
+        f"points, so it cannot be warped; leave it out, or name it, as with: gdal_edit.py -a_srs "
         f"EPSG:32633 {raster.path.name}"
     )
 
