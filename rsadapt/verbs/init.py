@@ -310,6 +310,7 @@ source: # labelled
 
 target: # adapted to; training never opens its labels
 {_files("scenes", patterns["target"])}
+  # pixel: 0.3 # metres on the ground; warps scenes to it, where the source's pixels are of 0.3 m
   # labels: [labels/*.tif] # in the scenes' order, to score the validation part; set its share too
   validation: {{side: east, share: 0.0}}
 
