@@ -319,7 +319,7 @@ def test_bare_weights_score_and_map_as_their_run(scratch):
     assert "initial weights: random" in succeed("evaluate run --json run.json")
     succeed(f"evaluate own.safetensors --recipe {RECIPE} --data data --json bare.json", *SET)
     bare, run = (json.loads(Path(name).read_text())["target"] for name in ("bare.json", "run.json"))
-    assert bare["initial_weights"].startswith("own.safetensors (sha256")
+    assert bare["initial_weights"].startswith("unknown; scored is own.safetensors (sha256")
     assert (bare["counts"], run["initial_weights"]) == (run["counts"], "random")
     frame = Path(FRAME).name
     assert succeed(f"predict run --scene {FRAME} --out ours").splitlines() == [

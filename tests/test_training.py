@@ -375,7 +375,7 @@ def test_resuming_needs_a_run(run, tmp_path):
         ),
         ("ignored_ids=[7]", ConfigError, "ignored at once"),
         ("network.pretrained=true", ConfigError, "no weights of the small encoder"),
-        ("source.labels=[target/labels/*.tif]", DataError, "labels' grid"),
+        ("source.labels=[target/labels/*.tif]", DataError, r"scene_1\.tif: .* has a place in EPSG"),
         ("training.tile=16", ConfigError, "need 32 or more"),
     ],
 )
