@@ -19,6 +19,9 @@ SHORTEST_RUN = 5
 Of 2048 x 1024 pixels, runs of 5.4 were counted in 5.1 ms where pixels took 5.7, runs of 3.7 in 6.6.
 """
 
+SAMPLED = 16
+"""A first look at the length of runs takes this part of a map, from its middle."""
+
 CHUNK = 1 << 16
 """Pixels counted at once, so that what they need stays in the processor's cache."""
 
@@ -233,13 +236,27 @@ def _runs(
         Row and column of each run, and how many pixels long it is; or of each pixel and None, where
         runs are too short to gain anything.
     """
-    ends = np.ones(rows.size, np.bool_)
-    np.not_equal(rows[1:], rows[:-1], out=ends[:-1])
-    ends[:-1] |= columns[1:] != columns[:-1]
-    if np.count_nonzero(ends) * SHORTEST_RUN > ends.size:
+    middle = slice(rows.size // 2, rows.size // 2 + rows.size // SAMPLED)
+    if _short(_ends(rows[middle], columns[middle])):
+        return rows, columns, None
+    ends = _ends(rows, columns)
+    if _short(ends):
         return rows, columns, None
     places = np.flatnonzero(ends)
     return rows[places], columns[places], np.diff(places, prepend=-1)
+
+
+def _ends(rows: NDArray[np.uint8], columns: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether a pixel is the last of a run of one pair of ids."""
+    ends = np.ones(rows.size, np.bool_)
+    np.not_equal(rows[1:], rows[:-1], out=ends[:-1])
+    ends[:-1] |= columns[1:] != columns[:-1]
+    return ends
+
+
+def _short(ends: NDArray[np.bool_]) -> bool:
+    """Whether runs are so short that pixels are counted faster."""
+    return int(np.count_nonzero(ends)) * SHORTEST_RUN > ends.size
 
 
 def _count_pairs(
