@@ -69,6 +69,10 @@ class Features:
         self.path, self.legend = paths[0], legend
         self._tables = [_table(path, legend, layer) for path in paths]
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return sum(map(len, self._tables))
+
     def on(self, grid: Grid, scene: Path) -> DrawnLabels:
         """The labels of a scene.
 
