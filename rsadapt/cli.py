@@ -504,4 +504,5 @@ def _hush_libraries() -> None:
     logging.basicConfig(handlers=[logging.NullHandler()])
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-        warnings.filterwarnings("default", module="rsadapt")
+        warnings.filterwarnings("always", module="rsadapt")
+        warnings.showwarning = lambda message, *_: typer.echo(f"Warning: {message}", err=True)

@@ -568,3 +568,53 @@ def test_labels_are_all_rasters_or_all_vector_files(country, tmp_path):
     mixed = country("source.labels=[a/s1_label.tif, more.geojson]")
     with pytest.raises(DataError, match=r"found both, such as s1_label\.tif and more\.geojson"):
         build.geotiff_places(mixed)
+
+
+# Damaged scenes
+
+
+def cut_short(path):
+    """Cut a scene's file in the middle of its pixels."""
+    random = np.random.default_rng(0).integers(1, 255, (2, 20, 30), np.uint8)
+    grid = Raster(path).grid
+    path.unlink()
+    write_raster(path, random, grid)
+    path.write_bytes(path.read_bytes()[:-600])
+    with pytest.raises(DataError):
+        Raster(path).read()
+
+
+def test_damaged_scenes_are_errors_unless_they_are_to_be_left_out(country, tmp_path):
+    cut_short(tmp_path / "a" / "s1.tif")
+    places = build.geotiff_places(country())
+    with pytest.raises(DataError, match=r"s1\.tif"):
+        places.source.training.statistics()
+    with pytest.warns(UserWarning, match=r"source region: 1 of 3 scenes are left out .*s1\.tif: "):
+        found = build.geotiff_places(country("source.damaged=leave_out")).source
+    kept = {scene.image.path.name: scene.label.path.name for scene in found.training.scenes}
+    kept |= {scene.image.path.name: scene.label.path.name for scene in found.validation.scenes}
+    assert kept == {"s2.tif": "s2_label.tif", "s10.tif": "s10_label.tif"}
+
+
+def test_scenes_go_with_their_damaged_labels_and_without_a_place(country, tmp_path):
+    label = tmp_path / "a" / "s2_label.tif"
+    sound = label.read_bytes()
+    label.write_bytes(b"no raster")
+    values = np.ones((2, 20, 30), np.uint8)
+    with pytest.warns(UserWarning, match=r"s2_label\.tif: expected a raster"):
+        found = build.geotiff_places(country("source.damaged=leave_out")).source
+    assert "s2.tif" not in {scene.image.path.name for scene in found.training.scenes}
+    label.write_bytes(sound)
+    (tmp_path / "b" / "s2.tif").unlink()
+    write_raster(tmp_path / "b" / "s2.tif", values, Grid(20, 30, Affine.identity(), None))
+    chosen = country("target.damaged=leave_out", "target.validation.share=0")
+    with pytest.warns(UserWarning, match=r"1 of 2 .*s2\.tif: says nowhere where it lies"):
+        target = build.geotiff_places(chosen).target
+    assert [scene.image.path.name for scene in target.training.scenes] == ["s1.tif"]
+
+
+def test_a_region_of_damaged_scenes_alone_is_refused(country, tmp_path):
+    for name in ("s1.tif", "s2.tif"):
+        (tmp_path / "b" / name).write_bytes(b"no raster")
+    with pytest.raises(DataError, match=r"target region: no scene can be read, such as .*s1\.tif"):
+        build.geotiff_places(country("target.damaged=leave_out"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsadapt import config
+from rsadapt.build.damage import without_damaged
 from rsadapt.build.files import named_files
 from rsadapt.data.geotiff import Labels, Region, open_scenes
 from rsadapt.data.imagery import Place
@@ -34,6 +35,12 @@ def geotiff_place(
     files = [file for file in scenes if file not in label_files]
     if not files:
         raise DataError(f"{name} region: every scene is also named as a label; name them apart")
+    paired = len(label_files) == len(files) and not any(map(is_vector, label_files))
+    if paired:
+        label_files = _in_order_of(files, label_files)
+    if region.damaged == "leave_out":
+        files, sound = without_damaged(name, files, label_files if paired else [])
+        label_files = sound if paired else label_files
     images = _on_lattice(name, [Raster(file) for file in files], region)
     labels = _labels(name, region, images, label_files)
     bands = _bands(name, images, region.bands or settings.bands)
@@ -72,8 +79,7 @@ def _labels(
             f"{name} region: {len(images)} scenes and {len(files)} label files; "
             f"expected one a scene, in the same order"
         )
-    ordered = zip(_in_order_of([image.path for image in images], files), images, strict=True)
-    return [_on_scene(Raster(file), image) for file, image in ordered]
+    return [_on_scene(Raster(file), image) for file, image in zip(files, images, strict=True)]
 
 
 def _on_lattice(name: str, images: list[Raster], region: config.RegionSettings) -> list[Raster]:

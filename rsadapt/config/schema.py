@@ -92,6 +92,9 @@ class RegionSettings(Settings):
         "bilinear"
     )
     """How imagery is brought there, where it is: as GDAL names it."""
+    damaged: Literal["refuse", "leave_out"] = "refuse"
+    """Whether a scene that cannot be read to its end is an error, or left out with a warning that
+    counts them; every pixel is read for that."""
     validation: SplitSettings = SplitSettings()
 
 

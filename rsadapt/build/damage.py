@@ -1,0 +1,61 @@
+"""Scenes that cannot be used, left out where that is asked for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from rsadapt.errors import DataError
+from rsadapt.geo.place import placed
+from rsadapt.geo.raster import Raster
+
+SHOWN = 5
+"""The most files that the warning names."""
+
+
+def without_damaged(
+    name: str, scenes: Sequence[Path], labels: Sequence[Path]
+) -> tuple[list[Path], list[Path]]:
+    """The scenes that can be read to their end and placed, with their labels.
+
+    Every pixel is read once. A scene that says nowhere where it lies is left out among others that
+    do. A warning counts what is left out, and names it.
+
+    Args:
+        name: of the region, for messages.
+        scenes: their files.
+        labels: raster labels, one a scene in the same order; none otherwise.
+
+    Raises:
+        DataError: where no scene is left.
+    """
+    faults = {scene: _fault(scene) for scene in scenes}
+    lost = {scene for scene, fault in faults.items() if fault is None and not placed(Raster(scene))}
+    if len(lost) < sum(fault is None for fault in faults.values()):
+        faults |= {scene: f"{scene}: says nowhere where it lies" for scene in lost}
+    for scene, label in zip(scenes, labels, strict=bool(labels)):
+        faults[scene] = faults[scene] or _fault(label)
+    told = [fault for fault in faults.values() if fault is not None]
+    kept = [number for number, scene in enumerate(scenes) if faults[scene] is None]
+    if not kept:
+        raise DataError(f"{name} region: no scene can be read, such as {told[0]}")
+    if told:
+        more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+        warnings.warn(
+            f"{name} region: {len(told)} of {len(scenes)} scenes are left out as damaged: "
+            f"{'; '.join(told[:SHOWN])}{more}",
+            stacklevel=2,
+        )
+    return [scenes[n] for n in kept], [labels[n] for n in kept] if labels else []
+
+
+def _fault(file: Path) -> str | None:
+    """Why a file cannot be read to its end; None where it can."""
+    try:
+        raster = Raster(file)
+        for window in raster.blocks():
+            raster.read(window)
+    except DataError as error:
+        return str(error)
+    return None
