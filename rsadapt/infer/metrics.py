@@ -91,12 +91,13 @@ class ConfusionMatrix:
         if not (_fit_a_byte(reference) and _fit_a_byte(predicted)):
             self._refuse_no_class(reference, predicted)
         rows, columns, lengths = _runs(_flat_bytes(reference), _flat_bytes(predicted))
-        # Unlabelled and nodata come first, then the classes: 255 + 1 is 0 in uint8.
-        rows, columns = rows + np.uint8(1), columns + np.uint8(1)
-        if max(rows.max(initial=0), columns.max(initial=0)) > len(self.counts):
-            self._refuse_no_class(reference, predicted)
-            columns[rows == 0] = 0  # where nothing is labelled, a prediction may be anything
         pairs = _count_pairs(rows, columns, lengths, len(self.counts) + 1)
+        if pairs is None:
+            self._refuse_no_class(reference, predicted)
+            # Where nothing is labelled, a prediction may be anything.
+            columns = np.where(rows == IGNORE_INDEX, np.uint8(NODATA), columns)
+            pairs = _count_pairs(rows, columns, lengths, len(self.counts) + 1)
+            assert pairs is not None  # every id is a class now
         self.counts += pairs[1:, 1:]
         self.missed += int(pairs[1:, 0].sum())
 
@@ -264,27 +265,39 @@ def _count_pairs(
     columns: NDArray[np.uint8],
     lengths: NDArray[np.intp] | None,
     side: int,
-) -> NDArray[np.int64]:
-    """Return how often each pair of row and column occurs, int64 [side, side].
+) -> NDArray[np.int64] | None:
+    """Count how often each pair of row and column occurs.
 
     Args:
-        rows: 0..side - 1.
-        columns: 0..side - 1, of the same size.
+        rows: ids, 0..side - 2 or 255.
+        columns: ids of the same size and range.
         lengths: how often each pair counts; once by default.
         side: 256 at most, so that a pair fits 16 bits.
+
+    Returns:
+        int64 [side, side], 255 first and then the others in order: 255 + 1 is 0 in uint8. None
+        where there is another id.
     """
     # Adding to the bin that was added to just before takes nearly twice as long, as the processor
     # waits for it: neighbours are counted in tables of their own.
     tables = min(4, 2**16 // side**2)
     firsts = np.arange(tables, dtype=np.uint16) * np.uint16(side**2 % 2**16)
-    offsets = np.tile(firsts, min(rows.size, CHUNK) // tables + 1)
+    size = min(rows.size, CHUNK)
+    offsets = np.tile(firsts, size // tables + 1)[:size]
+    places, others = np.empty(size, np.uint8), np.empty(size, np.uint8)
+    pairs = np.empty(size, np.uint16)
     counts = np.zeros(tables * side**2, np.int64)
     for start in range(0, rows.size, CHUNK):
-        chunk = slice(start, start + CHUNK)
-        bins = np.multiply(rows[chunk], side, dtype=np.uint16)
-        bins += columns[chunk]
-        bins += offsets[: bins.size]
-        weights = None if lengths is None else lengths[chunk]
+        part = slice(start, start + CHUNK)
+        here = slice(0, rows[part].size)
+        row = np.add(rows[part], np.uint8(1), out=places[here])
+        column = np.add(columns[part], np.uint8(1), out=others[here])
+        if max(row.max(), column.max()) >= side:
+            return None
+        bins = np.multiply(row, np.uint16(side), out=pairs[here])
+        bins += column
+        bins += offsets[here]
+        weights = None if lengths is None else lengths[part]
         counts += np.bincount(bins, weights, minlength=counts.size).astype(np.int64)
     total: NDArray[np.int64] = counts.reshape(tables, side, side).sum(axis=0)
     return total
