@@ -78,16 +78,17 @@ def said(attempt: Callable[[], str], folder: Path) -> str:
 
 
 def described(file: Path) -> str:
-    """Size, bands, type, nodata and CRS."""
+    """Size, bands, type, scaling, nodata and CRS."""
     raster = Raster(file)
     height, width = raster.grid.shape
     nodata = "" if raster.nodata is None else f", nodata {raster.nodata:g}"
     placed = raster.grid.crs or raster.control_crs or "no CRS"
-    return f"{width} x {height}, {raster.count} {raster.dtype}{nodata}, {placed}"
+    scaled = "" if raster.dtype == raster.stored else f" scaled to {raster.dtype}"
+    return f"{width} x {height}, {raster.count} {raster.stored}{scaled}{nodata}, {placed}"
 
 
 def compared(file: Path) -> str:
-    """Whether a window is what rasterio reads, values and validity."""
+    """Whether a window is what rasterio reads, with scale and offset, and valid where it is."""
     raster = Raster(file)
     height, width = (min(SIDE, side) for side in raster.grid.shape)
     row, col = (
@@ -99,9 +100,13 @@ def compared(file: Path) -> str:
         with rasterio.open(file) as dataset:
             place = RasterioWindow(col, row, width, height)
             plain, masks = dataset.read(window=place), dataset.read_masks(window=place)
+            scale, offset = (np.array(x)[:, None, None] for x in (dataset.scales, dataset.offsets))
     floats = plain.dtype.kind in "fc"
     expected = (masks > 0).all(axis=0) & (np.isfinite(plain).all(axis=0) if floats else True)
-    same = np.array_equal(values, plain, equal_nan=floats) and np.array_equal(valid, expected)
+    if (scale != 1).any() or offset.any():
+        wide = plain.dtype.itemsize > 2 and not floats
+        plain = (plain * scale + offset).astype(np.float64 if wide else np.float32)
+    same = np.array_equal(values, plain, equal_nan=True) and np.array_equal(valid, expected)
     return f"{'as GDAL' if same else 'OTHERWISE than GDAL'}, {valid.mean():.0%} valid"
 
 

@@ -50,8 +50,11 @@ class Raster:
         path: the file.
         grid: its pixels and their place on the ground.
         count: bands, alpha among them.
-        dtype: NumPy name of the values' type.
-        nodata: the value of missing pixels, or None.
+        dtype: NumPy name of the type that `read` returns.
+        stored: NumPy name of the type in the file; another where its bands state scale or offset.
+        scales: what the stored values of each band are multiplied with.
+        offsets: what is then added.
+        nodata: the stored value of missing pixels, or None.
         block_shape: (rows, columns) of the blocks that the file is stored in.
         descriptions: a name or None for each band.
         colours: what each band shows, such as "red", "alpha" or "undefined".
@@ -62,8 +65,8 @@ class Raster:
 
     Raises:
         MissingFileError: where there is no such file.
-        DataError: where GDAL cannot open it, or it holds no band, bands of several types, or
-            pixels without an area.
+        DataError: where GDAL cannot open it, or it holds no band, bands of several types, pixels
+            without an area, or a scale that makes all values one.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -71,7 +74,9 @@ class Raster:
         with open_raster(self.path) as dataset:
             self.grid = _grid(dataset, self.path)
             self.count: int = dataset.count
-            self.dtype: str = dataset.dtypes[0]
+            self.stored: str = dataset.dtypes[0]
+            self.scales, self.offsets = _scaling(dataset, self.path)
+            self.dtype: str = _scaled_type(self.stored) if self._scaled else self.stored
             self.nodata: float | None = dataset.nodata
             self.block_shape: tuple[int, int] = dataset.block_shapes[0]
             self.descriptions: tuple[str | None, ...] = dataset.descriptions
@@ -89,20 +94,26 @@ class Raster:
     def __reduce__(self) -> tuple[type[Raster], tuple[Path]]:
         return Raster, (self.path,)
 
+    @property
+    def _scaled(self) -> bool:
+        """Whether values are other than they are stored."""
+        return any(scale != 1 for scale in self.scales) or any(self.offsets)
+
     def read(
         self, window: Window | None = None, bands: Sequence[int] | None = None
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Read pixels and whether they are valid.
 
         A pixel is valid where nodata value, mask and alpha band say so for every band read and
-        no value is NaN or infinite.
+        no value is NaN or infinite. Where the file states scale and offset of its bands, they are
+        applied, after its validity was judged.
 
         Args:
             window: the pixels, all by default.
             bands: 1-based numbers, all by default.
 
         Returns:
-            Values [bands, height, width] in the file's dtype, and validity, bool [height, width].
+            Values [bands, height, width] of `dtype`, and validity, bool [height, width].
 
         Raises:
             ValueError: for a window outside the grid or a band that is not there.
@@ -119,6 +130,8 @@ class Raster:
                 f"the file is damaged or cut short: copy or download it again, or leave it out"
             ) from error
         valid: NDArray[np.bool_] = np.all(masks, axis=0)
+        if self._scaled:
+            values = self._scale(values, numbers)
         if values.dtype.kind in "fc":
             valid &= np.all(np.isfinite(values), axis=0)
         return values, valid
@@ -157,6 +170,15 @@ class Raster:
         if self._may_lack_blocks and (values == 0).any():
             self._check_blocks(dataset, values, bands, area)
         return values, self._masks(dataset, values, bands, place)
+
+    def _scale(self, values: NDArray[Any], bands: Sequence[int]) -> NDArray[Any]:
+        """Stored values times scale plus offset, computed in float64, band by band."""
+        out = np.empty(values.shape, self.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # of fillers; what is valid is checked
+            for plane, stored, band in zip(out, values, bands, strict=True):
+                scale, offset = self.scales[band - 1], self.offsets[band - 1]
+                plane[...] = stored * np.float64(scale) + offset
+        return out
 
     def _masks(
         self,
@@ -305,6 +327,22 @@ def _grid(dataset: DatasetReader, path: Path) -> Grid:
         return Grid(dataset.height, dataset.width, dataset.transform, dataset.crs)
     except ValueError as error:
         raise DataError(f"{path}: {error}; georeference the raster again") from error
+
+
+def _scaling(dataset: DatasetReader, path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Scale and offset of each band."""
+    scales, offsets = tuple(dataset.scales), tuple(dataset.offsets)
+    if not (np.isfinite([*scales, *offsets]).all() and all(scales)):
+        raise DataError(
+            f"{path}: expected scales other than 0 and offsets that are numbers, found "
+            f"{list(scales)} and {list(offsets)}; correct them (gdal_edit.py -scale 1 -offset 0)"
+        )
+    return scales, offsets
+
+
+def _scaled_type(stored: str) -> str:
+    """float32 for what it holds exactly, 16 bits, and for itself; float64 beyond."""
+    return np.result_type(stored, np.float32).name
 
 
 def _control(dataset: DatasetReader) -> tuple[tuple[GroundControlPoint, ...], CRS | None]:

@@ -59,6 +59,7 @@ class WarpedRaster(Raster):
             )
         self.original, self.grid, self.resampling = raster, grid, resampling
         self.path, self.count, self.dtype = raster.path, raster.count, raster.dtype
+        self.stored, self.scales, self.offsets = raster.stored, raster.scales, raster.offsets
         self.nodata, self.descriptions, self.tags = raster.nodata, raster.descriptions, raster.tags
         self.coded, self.colours = raster.coded, raster.colours
         self.control, self.control_crs = (), None
@@ -107,7 +108,7 @@ class WarpedRaster(Raster):
         self, dataset: DatasetReader, area: Window, bands: Sequence[int]
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         by_alpha = int(self._filler is None)
-        read = np.empty((len(bands) + by_alpha, area.height, area.width), self.dtype)
+        read = np.empty((len(bands) + by_alpha, area.height, area.width), self.stored)
         for block in self._blocks_of(area):
             part = area.intersect(block) or block
             rows = slice(part.row - area.row, part.row_stop - area.row)
@@ -140,7 +141,7 @@ class WarpedRaster(Raster):
         All bands are warped, since rasterio puts those of a selection into the wrong places.
         """
         by_alpha = self._filler is None
-        warped = np.zeros((self.count + by_alpha, block.height, block.width), self.dtype)
+        warped = np.zeros((self.count + by_alpha, block.height, block.width), self.stored)
         own = source.colorinterp
         reproject(
             rasterio.band(source, list(source.indexes)),
@@ -180,9 +181,9 @@ def _scale(raster: Raster, grid: Grid) -> tuple[float, float]:
 
 def _filler(raster: Raster) -> float | None:
     """What invalid pixels hold while warping: nodata, NaN of floats, or nothing: alpha tells."""
-    if np.dtype(raster.dtype).kind == "f":
+    if np.dtype(raster.stored).kind == "f":
         return math.nan if raster.nodata is None else raster.nodata
-    if np.dtype(raster.dtype).kind == "c" or raster.nodata is None:
+    if np.dtype(raster.stored).kind == "c" or raster.nodata is None:
         return None
-    low, high = np.iinfo(raster.dtype).min, np.iinfo(raster.dtype).max
+    low, high = np.iinfo(raster.stored).min, np.iinfo(raster.stored).max
     return raster.nodata if low <= raster.nodata <= high else None

@@ -318,3 +318,77 @@ def test_real_empty_file_is_an_error():
 @real
 def test_real_raster_of_nodata_alone_is_wholly_invalid():
     assert not Raster(REAL / "odd/rasterio_all-nodata.tif").read()[1].any()
+
+
+def scaled(path, values, scales, offsets, **profile):
+    write(path, values, **profile)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales, dataset.offsets = scales, offsets
+    return Raster(path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "becomes"),
+    [
+        ("uint8", "float32"),
+        ("int16", "float32"),
+        ("uint16", "float32"),
+        ("float32", "float32"),
+        ("int32", "float64"),
+        ("uint32", "float64"),
+        ("float64", "float64"),
+    ],
+)
+def test_scale_and_offset_apply_to_valid_values(tmp_path, dtype, becomes):
+    stored = noise(2, 40, 50, dtype=dtype)
+    stored[1, :5] = 0
+    raster = scaled(tmp_path / "s.tif", stored, (0.1, 1.0), (-2.0, 0.0), nodata=0)
+    values, valid = raster.read()
+    assert (raster.stored, raster.dtype, values.dtype.name) == (dtype, becomes, becomes)
+    expected = stored.astype(np.float64) * [[[0.1]], [[1]]] + [[[-2]], [[0]]]
+    np.testing.assert_array_equal(values, expected.astype(becomes))
+    assert not valid[:5].any()
+    assert valid[5:].all()
+    window = Window(3, 7, 20, 9)
+    part, _ = raster.read(window, [2])
+    np.testing.assert_array_equal(part, values[1:, window.slices[0], window.slices[1]])
+
+
+def test_nodata_is_told_by_the_stored_value(tmp_path):
+    stored = np.array([[[0, 5, 10]]], np.int16)  # 5 is stored as 10 and 0 is missing
+    raster = scaled(tmp_path / "s.tif", stored, (2.0,), (-10.0,), nodata=0)
+    values, valid = raster.read()
+    assert values[0, 0, 1:].tolist() == [0, 10]
+    assert valid.tolist() == [[False, True, True]]
+
+
+def test_fillers_beyond_the_type_raise_no_warning(tmp_path):
+    stored = np.array([[[np.nan, 3e38, 2, -9e37]]], np.float32)
+    raster = scaled(tmp_path / "s.tif", stored, (100.0,), (0.0,), nodata=-9e37)
+    values, valid = raster.read()
+    assert valid.tolist() == [[False, False, True, False]]
+    assert values[0, 0, 2] == 200
+
+
+def test_a_scale_of_zero_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"s\.tif: expected scales other than 0"):
+        scaled(tmp_path / "s.tif", noise(1, 4, 4), (0.0,), (1.0,))
+
+
+def test_files_of_different_scales_meet(tmp_path):
+    reflectance = noise(1, 30, 30, dtype="uint16") / 1000
+    whole = Raster(write(tmp_path / "float.tif", reflectance.astype(np.float32)))
+    for scale, offset in ((0.001, 0.0), (0.002, -0.1)):
+        stored = np.rint((reflectance - offset) / scale).astype(np.int16)
+        raster = scaled(tmp_path / f"{scale}.tif", stored, (scale,), (offset,))
+        np.testing.assert_allclose(raster.read()[0], whole.read()[0], atol=scale)
+
+
+@real
+def test_real_scale_and_offset_are_applied():
+    path = REAL / "odd" / "scale_offset_int16.tif"
+    with rasterio.open(path) as dataset:
+        expected = dataset.read() * np.array(dataset.scales)[:, None, None]
+        expected += np.array(dataset.offsets)[:, None, None]
+    assert Raster(path).dtype == "float32"
+    np.testing.assert_array_equal(Raster(path).read()[0], expected.astype(np.float32))

@@ -96,7 +96,7 @@ def scale_of(raster):
 
 def whole(raster, seen):
     """The whole scene on the grid by `reproject`, which knows nothing of windows."""
-    out = np.zeros((raster.count, *seen.grid.shape), raster.dtype)
+    out = np.zeros((raster.count, *seen.grid.shape), raster.stored)
     with rasterio.open(raster.path) as dataset:
         reproject(
             rasterio.band(dataset, list(dataset.indexes)),
@@ -107,7 +107,10 @@ def whole(raster, seen):
             resampling=Resampling[seen.resampling],
             **scale_of(seen),
         )
-    return out
+    if raster.dtype == raster.stored:
+        return out
+    scale, offset = (np.array(x)[:, None, None] for x in (raster.scales, raster.offsets))
+    return (out * scale + offset).astype(raster.dtype)
 
 
 @pytest.fixture(scope="module")
@@ -477,3 +480,22 @@ def test_real_tiles_lie_where_their_mosaic_does():
                 assert np.abs(tile.astype(int) - shown)[:, both].mean() < 2
                 tiles += 1
     assert tiles
+
+
+def test_scale_and_offset_apply_to_warped_values_alone(tmp_path):
+    values = noise(2, HEIGHT, WIDTH, dtype="int16")
+    values[:, :20] = -7
+    plain = write(tmp_path / "plain.tif", values, nodata=-7)
+    write(tmp_path / "scaled.tif", values, nodata=-7)
+    with rasterio.open(tmp_path / "scaled.tif", "r+") as dataset:
+        dataset.scales, dataset.offsets = (0.5, 7.0), (-3.0, 0.25)
+    scaled = Raster(tmp_path / "scaled.tif")
+    (grid,) = harmonise([plain], crs=MERCATOR)
+    for name in ("nearest", "bilinear"):
+        stored, expected = WarpedRaster(plain, grid, name).read()
+        raster = WarpedRaster(scaled, grid, name)
+        read, valid = pickle.loads(pickle.dumps(raster)).read(None, [2, 1])
+        assert (raster.dtype, raster.stored, read.dtype) == ("float32", "int16", "float32")
+        assert np.array_equal(valid, expected)
+        assert np.array_equal(read[0][valid], stored[1][valid] * 7.0 + 0.25)
+        assert np.array_equal(read[1][valid], stored[0][valid] * 0.5 - 3.0)

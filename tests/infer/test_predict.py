@@ -279,7 +279,7 @@ def test_maps_lie_on_the_scene_and_open_styled(tmp_path, raster):
     for path in (written.classes, written.confidence):
         result = Raster(path)
         assert result.grid == raster.grid
-        assert (result.nodata, result.dtype, result.count) == (255, "uint8", 1)
+        assert (result.nodata, result.stored, result.count) == (255, "uint8", 1)
         with rasterio.open(path) as dataset:
             assert dataset.tags()["run"] == "42"
     with rasterio.open(written.classes) as dataset:
@@ -298,7 +298,7 @@ def test_maps_hold_what_the_network_said(tmp_path, raster):
     np.testing.assert_array_equal(class_map[0], SCHEME.decode(classes))
     np.testing.assert_array_equal(class_valid, valid)
     np.testing.assert_array_equal(confidence_valid, valid)
-    np.testing.assert_allclose(confidence_map[0][valid] / 254, confidence[valid], atol=0.51 / 254)
+    np.testing.assert_allclose(confidence_map[0][valid], confidence[valid], atol=0.51 / 254)
 
 
 def test_existing_maps_are_refused_and_untouched(tmp_path, raster):
