@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 IGNORE_INDEX = 255
 """Train id of unlabelled pixels: valid imagery that supervised losses and metrics leave out."""
+
+SHOWN = 20
+"""The most ids that a message lists."""
 
 NODATA = 255
 """Code of invalid pixels in every class map."""
@@ -86,6 +90,7 @@ class ClassScheme:
         valid: NDArray[np.bool_] | None = None,
         *,
         where: object = "the labels",
+        unknown: Counter[Any] | None = None,
     ) -> NDArray[np.uint8]:
         """Turn raw ids into train ids.
 
@@ -93,6 +98,7 @@ class ClassScheme:
             raw: raw label ids, any integer dtype and shape.
             valid: where they are to be believed, of the same shape; everywhere by default.
             where: the file they come from, for the error.
+            unknown: where ids that the table does not know are counted, instead of refused.
 
         Returns:
             Train ids of the same shape, `IGNORE_INDEX` for ignored ids and invalid pixels.
@@ -102,13 +108,31 @@ class ClassScheme:
         """
         train = {value: index for index, ids in enumerate(self.ids) for value in ids}
         train.update(dict.fromkeys(self.ignored, IGNORE_INDEX))
-        unknown = len(self)  # no class has it; of 255 classes it is what ignored ids get, too
-        train_ids = _look_up(raw, train, unknown)
+        none = len(self)  # no class has it; of 255 classes it is what ignored ids get, too
+        train_ids = _look_up(raw, train, none)
         if valid is not None:
             train_ids[~valid] = IGNORE_INDEX
-        if (train_ids == unknown).any():
-            _refuse_unknown(raw if valid is None else raw[valid], train, where)
+        lost = train_ids == none if valid is None else (train_ids == none) & valid
+        if lost.any():
+            found = _not_in(train, raw[lost])
+            train_ids[lost] = IGNORE_INDEX
+            if unknown is not None:
+                unknown.update(found)
+            elif found:
+                raise DataError(f"{where}: {self.words_of_unknown(found)}")
         return train_ids
+
+    def words_of_unknown(self, unknown: Counter[Any]) -> str:
+        """What is wrong with ids that the table does not know, by id with its count."""
+        listed = ", ".join(
+            f"{value} ({count} pixels)" for value, count in sorted(unknown.most_common(SHOWN))
+        )
+        more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+        known = sorted({value for ids in self.ids for value in ids}.union(self.ignored))
+        return (
+            f"label ids outside the class table: {listed}{more}; known are {known}; add them to "
+            f"'classes' or to 'ignored_ids'"
+        )
 
     def decode(self, train: NDArray[Any]) -> NDArray[np.uint8]:
         """Turn train ids (and `IGNORE_INDEX`) into the codes of maps (and `NODATA`)."""
@@ -173,15 +197,13 @@ def _narrowed(raw: NDArray[Any]) -> NDArray[Any]:
     return raw
 
 
-def _refuse_unknown(raw: NDArray[Any], train: dict[int, int], where: object) -> None:
-    """Raise a DataError that counts the ids which are not in the table, if there are any."""
-    unknown = [
-        f"{int(value)} ({int(count)} pixels)"
-        for value, count in zip(*np.unique(raw, return_counts=True), strict=True)
-        if value not in train
-    ]
-    if unknown:
-        raise DataError(
-            f"{where}: label ids outside the class table: {', '.join(unknown)}; "
-            f"known are {sorted(train)}; add them to 'classes' or to 'ignored_ids'"
-        )
+def _not_in(train: dict[int, int], raw: NDArray[Any]) -> Counter[Any]:
+    """Count the ids which are not in the table."""
+    values, counts = np.unique(raw, return_counts=True)
+    return Counter(
+        {
+            value: count
+            for value, count in zip(values.tolist(), counts.tolist(), strict=True)
+            if value not in train
+        }
+    )

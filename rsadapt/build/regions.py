@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rsadapt import config
 from rsadapt.build.damage import without_damaged
 from rsadapt.build.files import named_files
-from rsadapt.data.geotiff import Labels, Region, open_scenes
+from rsadapt.build.validity import usable
+from rsadapt.data.geotiff import Region, Scene
 from rsadapt.data.imagery import Place
 from rsadapt.errors import DataError
 from rsadapt.geo.harmonise import alike, harmonise, read_crs
+from rsadapt.geo.labels import Labels
 from rsadapt.geo.place import covered
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.regions import split_areas
@@ -44,14 +47,29 @@ def geotiff_place(
     images = _on_lattice(name, [Raster(file) for file in files], region)
     labels = _labels(name, region, images, label_files)
     bands = _bands(name, images, region.bands or settings.bands)
-    split = region.validation
-    areas = split_areas([image.grid for image in images], share=split.share, side=split.side)
-    training, validation = (open_scenes(images, labels, part) for part in areas)
+    used = usable(name, region, images, labels, bands=bands, root=root, side=settings.training.tile)
+    training, validation = _split(used, region.validation)
     if not training:
         raise DataError(f"{name} region: nothing is left to train on; lower 'validation.share'")
     return Place(
         Region(name, training, bands), Region(name, validation, bands) if validation else None
     )
+
+
+def _split(
+    scenes: Sequence[Scene], split: config.SplitSettings
+) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
+    """The scenes of the training part and those of the validation part."""
+    grids = [scene.image.grid.crop(scene.area) for scene in scenes]
+    training, validation = (
+        tuple(
+            replace(scene, area=part.within(scene.area))
+            for scene, part in zip(scenes, parts, strict=True)
+            if part is not None
+        )
+        for parts in split_areas(grids, share=split.share, side=split.side)
+    )
+    return training, validation
 
 
 def _labels(

@@ -12,6 +12,7 @@ from rsadapt.config.schema import (
     RegionSettings,
     SizeSettings,
     SourceOnlySettings,
+    SplitSettings,
 )
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "RegionSettings",
     "SizeSettings",
     "SourceOnlySettings",
+    "SplitSettings",
     "assign",
     "change",
     "dump",

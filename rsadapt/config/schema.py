@@ -81,6 +81,19 @@ class RegionSettings(Settings):
     region. `s1.tif` is paired with `s1.tif` or `s1_label.tif`; where names do not tell, labels
     stand in the order of the scenes. Or vector files, drawn on every scene that they lie in."""
     polygons: PolygonSettings = PolygonSettings()
+    label_ids: dict[int, int] = {}
+    """Ids of the class table for ids of this region's labels; those not listed stay as they are."""
+    ignore: list[str] = []
+    """Vector files in any CRS: inside their features labels do not count; imagery does."""
+    area: list[str] = []
+    """Vector files in any CRS: only what lies inside their features is used; all unless given."""
+    border: Literal["white", "black"] | list[float] | None = None
+    """Colour of borders without data that scenes do not flag, or a number for each band in the
+    raster's units: what has it and is connected with a scene's edge is invalid. White is the
+    greatest value of an integer type."""
+    border_tolerance: Annotated[float, Field(ge=0)] | None = None
+    """How far a border may be from its colour, in the raster's units; 8 for 8 bits, as much as JPEG
+    changes it, and 0 for others unless given."""
     bands: Annotated[list[int | str], Field(min_length=1)] | None = None
     """Bands to use, by 1-based number or by name (a band's description, or its colour such as red),
     where regions order theirs differently; the configuration's `bands` unless given."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from rsadapt.classes import IGNORE_INDEX, ClassScheme
 from rsadapt.errors import DataError
 from rsadapt.geo.grid import Window, tile_windows
+from rsadapt.geo.labels import Labels
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.statistics import BandStatistics, band_statistics
@@ -27,20 +29,11 @@ MAX_DRAWS = 32
 """Windows drawn for one sample before the best of them is taken: at a tenth of the region usable,
 all 32 miss once in thirty samples."""
 
+MANY_IDS = 10_000
+"""Ids outside the class table after which no more are looked for."""
+
 LEAST_SIDE = 16
 """Pixels of a side of what is scored: a network needs some cells to look at."""
-
-
-class Labels(Protocol):
-    """Label ids on a scene's grid, from a raster or drawn from features."""
-
-    path: Path
-
-    def read(
-        self, window: Window | None = None, bands: Sequence[int] | None = None
-    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Ids [1, height, width] of a window, and which of its pixels have one."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -57,8 +50,12 @@ class Scene:
     label: Labels | None
     area: Window
 
-    def read_label(self, window: Window, scheme: ClassScheme) -> NDArray[np.uint8]:
+    def read_label(
+        self, window: Window, scheme: ClassScheme, unknown: Counter[Any] | None = None
+    ) -> NDArray[np.uint8]:
         """Train ids [height, width] of a window; `IGNORE_INDEX` where unlabelled.
+
+        Where `unknown` is given, ids outside the class table are counted there, and unlabelled.
 
         Raises:
             DataError: for ids outside the class table, or a scene without labels.
@@ -66,7 +63,7 @@ class Scene:
         if self.label is None:
             raise DataError(f"{self.image.path}: this scene has no labels; name them in 'labels'")
         raw, valid = self.label.read(window, [1])
-        return scheme.encode(raw[0], valid, where=self.label.path)
+        return scheme.encode(raw[0], valid, where=self.label.path, unknown=unknown)
 
 
 @dataclass(frozen=True)
@@ -126,12 +123,27 @@ class Region:
         """Labelled valid pixels of each class [classes], and unlabelled ones as a last entry.
 
         Raises:
-            DataError: for ids outside the class table.
+            DataError: for ids outside the class table, all of the region's together.
         """
         counts = np.zeros(256, np.int64)
+        unknown: Counter[Any] = Counter()
+        files: dict[Path, None] = {}
         for scene, window in watched(self.blocks(), f"read {self.name} labels", progress):
             _, valid = scene.image.read(window, self.bands)
-            counts += np.bincount(scene.read_label(window, scheme)[valid], minlength=256)
+            before = unknown.total()
+            train_ids = scene.read_label(window, scheme, unknown)
+            counts += np.bincount(train_ids[valid], minlength=256)
+            if unknown.total() > before and scene.label is not None:
+                files[scene.label.path] = None
+            if len(unknown) > MANY_IDS:  # no labels, by the look of them
+                break
+        if unknown:
+            first, *others = files
+            more = f" and {len(others)} more files" if others else ""
+            raise DataError(
+                f"{self.name} region: {first}{more}: {scheme.words_of_unknown(unknown)}; or give "
+                f"them other ids with '{self.name}.label_ids'"
+            )
         return np.append(counts[: len(scheme)], counts[IGNORE_INDEX])
 
 
@@ -310,14 +322,3 @@ def check_sides(region: Region) -> None:
                 f"{scene.area.width} pixels, too narrow to be predicted; give it at least "
                 f"{LEAST_SIDE} with a greater 'validation.share', or 0 for none"
             )
-
-
-def open_scenes(
-    images: Sequence[Raster], labels: Sequence[Labels] | None, areas: Sequence[Window | None]
-) -> tuple[Scene, ...]:
-    """Pair images with labels and areas, leaving out scenes that have no area."""
-    return tuple(
-        Scene(image, None if labels is None else labels[number], area)
-        for number, (image, area) in enumerate(zip(images, areas, strict=True))
-        if area is not None
-    )

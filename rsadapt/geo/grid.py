@@ -61,6 +61,10 @@ class Window:
         width = min(self.col_stop, other.col_stop) - col
         return Window(row, col, height, width) if min(height, width) > 0 else None
 
+    def within(self, outer: Window) -> Window:
+        """This window of an outer one's pixels, as a window of what the outer one is cut from."""
+        return Window(self.row + outer.row, self.col + outer.col, self.height, self.width)
+
     def contains(self, other: Window) -> bool:
         """Tell whether every pixel of the other window lies in this one."""
         return self.intersect(other) == other

@@ -90,7 +90,7 @@ class Features:
         if grid.crs is None:
             raise DataError(
                 f"{scene}: has no CRS, so that the features of {self.path} cannot be placed on it; "
-                f"assign one (gdal_edit.py -a_srs), or give its labels as a raster"
+                f"assign one (gdal_edit.py -a_srs), or give labels as a raster"
             )
         try:
             tables = [table.to_crs(grid.crs.to_wkt()) for table in self._tables]
@@ -145,6 +145,20 @@ class DrawnLabels:
 
         self.path, self.grid, self.outside = path, grid, outside
         self._geometries, self._ids, self._tree = geometries, ids, STRtree(geometries)
+
+    @property
+    def extent(self) -> Window | None:
+        """A window that holds all that is drawn; None where no feature comes near the grid."""
+        from shapely import box, total_bounds
+
+        height, width = self.grid.shape
+        found = self._tree.query(box(0, 0, width, height))
+        if not len(found):
+            return None
+        low, high = np.floor(total_bounds(self._geometries[found]).reshape(2, 2))  # (column, row)
+        col, row = (int(n) for n in np.clip(low, 0, (width - 1, height - 1)))
+        last_col, last_row = (int(n) for n in np.clip(high, 0, (width - 1, height - 1)))
+        return Window(row, col, last_row - row + 1, last_col - col + 1)
 
     def read(
         self, window: Window | None = None, bands: Sequence[int] | None = None

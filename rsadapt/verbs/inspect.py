@@ -11,6 +11,7 @@ from rsadapt import build
 from rsadapt.classes import ClassScheme
 from rsadapt.data.geotiff import Region, Scene
 from rsadapt.data.imagery import Place, Places
+from rsadapt.geo.masked import MaskedRaster
 from rsadapt.geo.place import ground_length, nearly
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.warp import WarpedRaster
@@ -203,7 +204,7 @@ def _region(place: Place[Region], scheme: ClassScheme, progress: Progress | None
 
 
 def _scene(scene: Scene) -> SceneFacts:
-    image = scene.image
+    image = scene.image.original if isinstance(scene.image, MaskedRaster) else scene.image
     return SceneFacts(
         path=str(image.path),
         label=None if scene.label is None else str(scene.label.path),

@@ -15,7 +15,6 @@ from rsadapt.data.geotiff import (
     RandomWindows,
     Region,
     Scene,
-    open_scenes,
 )
 from rsadapt.errors import DataError
 from rsadapt.geo.grid import Grid, Window
@@ -263,10 +262,3 @@ def test_scene_without_labels(tmp_path):
     assert not region(scene, bare).labelled
     with pytest.raises(DataError, match=r"scene\.tif: this scene has no labels"):
         bare.read_label(Window(0, 0, 2, 2), SCHEME)
-
-
-def test_scenes_without_an_area_are_left_out(tmp_path):
-    one, two = make_scene(tmp_path, "one"), make_scene(tmp_path, "two")
-    images, labels = [one.image, two.image], [one.label, two.label]
-    assert open_scenes(images, labels, [None, two.area]) == (two,)
-    assert open_scenes(images, None, [one.area, None]) == (Scene(one.image, None, one.area),)
