@@ -31,7 +31,7 @@ GOES_ON = {
 }
 """How to go on with a training that was stopped, by verb."""
 
-SEVERAL = ("--source", "--labels", "--target", "--scene")
+SEVERAL = ("--source", "--labels", "--target", "--scene", "--area")
 """Options that take several values at once, as a shell makes them of a glob without quotes."""
 
 
@@ -324,6 +324,10 @@ def predict(
     domain: Annotated[
         Domain, typer.Option(help="The region that the scenes belong to.")
     ] = Domain.target,
+    area: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE...", help="Vector files; what lies outside becomes nodata."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace maps that are there already.")
     ] = False,
@@ -338,6 +342,7 @@ def predict(
             scene,
             out,
             domain=domain.value,
+            area=area or (),
             recipe=recipe,
             assignments=assignments or (),
             overwrite=overwrite,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from rsadapt.adapt.batch_norm import Domain
 from rsadapt.config import FolderSettings, RegionSettings
 from rsadapt.data.frame_images import FrameImages
 from rsadapt.data.images import write_png
-from rsadapt.errors import ConfigError, MissingFileError, OutputExistsError
+from rsadapt.errors import ConfigError, DataError, MissingFileError, OutputExistsError
 from rsadapt.infer.frames import predict_frames
 from rsadapt.model import Model, answers, open_model, probabilities
 from rsadapt.progress import Progress, watched
@@ -48,6 +49,7 @@ def predict(
     out: Path,
     *,
     domain: Domain = "target",
+    area: Sequence[Path] = (),
     recipe: Path | None = None,
     assignments: Sequence[str] = (),
     overwrite: bool = False,
@@ -57,7 +59,8 @@ def predict(
 
     A network of GeoTIFF regions writes a class map and a confidence map of each scene, on the
     scene's own grid; where it was trained at a ground size that its configuration names (`pixel`)
-    and the scene's is another, on a grid of that size in the scene's own CRS. A network of
+    and the scene's is another, on a grid of that size in the scene's own CRS. An unflagged border
+    that the domain was trained without (`border`) is nodata here too. A network of
     image folders writes `ids/NAME.png`, label ids at the frame's own size as the Cityscapes server
     takes them, and `colours/NAME.png`, the same in the classes' colours.
 
@@ -67,6 +70,8 @@ def predict(
         out: folder for the results, made where it is missing.
         domain: the domain the scenes belong to, whose normalisation and batch-norm statistics
             they are predicted with.
+        area: vector files, in any CRS, of GeoTIFF regions: what lies outside their features is
+            nodata, and scenes that do so wholly are left out with a warning.
         recipe: the configuration, or the ready recipe's name, that bare weights belong to.
         assignments: "dotted.key=value" changes to the recipe.
         overwrite: replace results that are already there.
@@ -76,17 +81,21 @@ def predict(
     Raises:
         MissingFileError: for a scene, a run or a weight file that is not there.
         CheckpointError: for a checkpoint or weight file that cannot be used.
-        DataError: for a scene that cannot be read, or lacks bands of the run.
+        ConfigError: for an area of image folders.
+        DataError: for a scene that cannot be read, or lacks bands of the run; where all scenes lie
+            outside the area.
         OutputExistsError: for results that are already there, or scenes of one name.
     """
     model = open_model(run, recipe=recipe, assignments=assignments, progress=progress)
     _refuse_same_names(scenes)
     if isinstance(model.facts.settings.target, FolderSettings):
+        if area:
+            raise ConfigError("an area is given, and frames of image folders have no place in it")
         return _predict_frames(
             model, scenes, out, domain=domain, overwrite=overwrite, progress=progress
         )
     return _predict_scenes(
-        model, run, scenes, out, domain=domain, overwrite=overwrite, progress=progress
+        model, run, scenes, out, domain=domain, area=area, overwrite=overwrite, progress=progress
     )
 
 
@@ -152,22 +161,28 @@ def _predict_scenes(
     out: Path,
     *,
     domain: Domain,
+    area: Sequence[Path],
     overwrite: bool,
     progress: Progress | None,
 ) -> list[PredictedScene]:
     from rsadapt.build.regions import scene_bands  # rasterio is not needed to predict frames
+    from rsadapt.build.validity import without_border
     from rsadapt.geo.raster import Raster
     from rsadapt.infer.predict import predict_scene
 
     configuration = model.facts.settings
     chosen = configuration.source if domain == "source" else configuration.target
-    wanted = (chosen.bands if isinstance(chosen, RegionSettings) else None) or model.facts.bands
+    if not isinstance(chosen, RegionSettings):
+        raise ConfigError("the domains of a run are both image folders or both GeoTIFF regions")
+    wanted = chosen.bands or model.facts.bands
     rasters = [_at_trained_size(Raster(scene), model, domain) for scene in scenes]
+    if area:
+        rasters = _within(rasters, area)
     bands = [scene_bands(raster, wanted) for raster in rasters]
     settings = configuration.prediction
     return [
         predict_scene(
-            raster,
+            without_border(raster, taken, chosen),
             out,
             scheme=model.scheme,
             predict=probabilities(model.parts, domain),
@@ -199,6 +214,37 @@ def _at_trained_size(raster: Raster, model: Model, domain: Domain) -> Raster:
         return raster
     (grid,) = harmonise([raster], crs=own_crs(raster), pixel=region.pixel)
     return warped(raster, grid, region.resampling)
+
+
+def _within(rasters: Sequence[Raster], area: Sequence[Path]) -> list[Raster]:
+    """The scenes that reach into an area, valid inside it.
+
+    Raises:
+        DataError: where none does.
+    """
+    from rsadapt.build.validity import area_features, area_window, drawn
+    from rsadapt.geo.masked import MaskedRaster
+
+    features = area_features(area)
+    masks = [drawn(features, raster) for raster in rasters]
+    kept: list[Raster] = [
+        MaskedRaster(raster, [mask])
+        for raster, mask in zip(rasters, masks, strict=True)
+        if area_window(mask, raster) is not None
+    ]
+    outside = len(rasters) - len(kept)
+    named = ", ".join(map(str, area))
+    if not kept:
+        raise DataError(
+            f"none of the {outside} scenes, such as {rasters[0].path}, has a pixel in the area of "
+            f"{named}; name another area or other scenes"
+        )
+    if outside:
+        warnings.warn(
+            f"{outside} of {len(rasters)} scenes lie outside the area of {named} and are left out",
+            stacklevel=2,
+        )
+    return kept
 
 
 def _refuse_same_names(scenes: Sequence[Path]) -> None:
