@@ -21,6 +21,7 @@ from torch.nn.functional import pad
 from rsadapt.classes import IGNORE_INDEX, NODATA, ClassScheme
 from rsadapt.errors import ConfigError, DataError, OutputExistsError
 from rsadapt.geo.grid import Grid, Window, tile_starts
+from rsadapt.geo.masked import Mask
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.writer import MapWriter
@@ -75,6 +76,7 @@ def predict_scene(
     tile: int,
     overlap: int,
     batch_size: int,
+    area: Mask | None = None,
     device: torch.device | str = "cpu",
     tags: Mapping[str, str] | None = None,
     overwrite: bool = False,
@@ -95,6 +97,7 @@ def predict_scene(
         tile: pixels of a tile's side.
         overlap: pixels that neighbouring tiles share.
         batch_size: tiles a batch.
+        area: which pixels to map, all by default.
         device: where the network is.
         tags: what both maps say of their origin.
         overwrite: replace maps that are there already, once the new ones are whole.
@@ -118,6 +121,7 @@ def predict_scene(
         tile=tile,
         overlap=overlap,
         batch_size=batch_size,
+        area=area,
         device=device,
         progress=progress,
     )
@@ -144,6 +148,7 @@ def predict_rows(
     tile: int,
     overlap: int,
     batch_size: int,
+    area: Mask | None = None,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Iterator[Rows]:
@@ -163,13 +168,15 @@ def predict_rows(
         tile: pixels of a tile's side; smaller scenes are padded with invalid pixels.
         overlap: pixels that neighbouring tiles share, fewer than `tile`; at the last row and
             column of tiles it may be more.
-        batch_size: tiles a batch; tiles without a valid pixel are left out.
+        batch_size: tiles a batch; tiles without a pixel to map are left out.
+        area: which pixels to map, all by default. The network sees what lies around them, so that
+            they are mapped as they are without it.
         device: where the network is.
         progress: told the scene's name, the rows handed over and the scene's rows.
 
     Returns:
         An iterator over (first row, train ids uint8 [h, width], probability of the predicted class
-        float32 [h, width]); invalid pixels are 255 and NaN.
+        float32 [h, width]); invalid pixels and those outside the area are 255 and NaN.
 
     Raises:
         ConfigError: at once, for a tile, an overlap or a batch size that cannot be meant.
@@ -183,7 +190,9 @@ def predict_rows(
     height, width = raster.grid.shape
     rows = blend_spans(height, tile, overlap, device=device)
     windows = [Window(row.start, 0, len(row.weights), width) for row in rows]
-    read = partial(_read_strip, raster=raster, bands=bands, normalise=normalise, tile=tile)
+    read = partial(
+        _read_strip, raster=raster, area=area, bands=bands, normalise=normalise, tile=tile
+    )
     answer = partial(
         _predict_tiles,
         columns=blend_spans(width, tile, overlap, device=device),
@@ -263,21 +272,32 @@ class _Strip:
     """One row of tiles of a scene.
 
     Attributes:
-        image: float32 [bands, rows, columns], normalised, padded to at least a tile.
-        valid: bool [height, width], not padded.
+        image: float32 [bands, rows, columns], normalised, padded to at least a tile; nothing
+            where there is no pixel to map.
+        mapped: which pixels to map, bool [height, width], not padded.
     """
 
     image: Tensor
-    valid: NDArray[np.bool_]
+    mapped: NDArray[np.bool_]
 
 
 def _read_strip(
-    window: Window, *, raster: Raster, bands: Sequence[int], normalise: Normaliser, tile: int
+    window: Window,
+    *,
+    raster: Raster,
+    area: Mask | None,
+    bands: Sequence[int],
+    normalise: Normaliser,
+    tile: int,
 ) -> _Strip:
+    everything = np.ones((window.height, window.width), bool)
+    inside = everything if area is None else area.read(window)
+    if not inside.any():
+        return _Strip(torch.empty(0), inside)
     values, valid = raster.read(window, bands)
     image = torch.from_numpy(normalise(values, valid))
     below, beside = max(0, tile - window.height), max(0, tile - window.width)
-    return _Strip(pad(image, (0, beside, 0, below)), valid)
+    return _Strip(pad(image, (0, beside, 0, below)), valid & inside)
 
 
 def _read_ahead(read: Callable[[Window], _Strip], windows: Sequence[Window]) -> Iterator[_Strip]:
@@ -301,9 +321,9 @@ def _predict_tiles(
     batch_size: int,
     device: torch.device | str,
 ) -> Iterator[tuple[BlendSpan, Tensor]]:
-    """Yield the probabilities [classes, tile, tile] of each tile that has a valid pixel."""
+    """Yield the probabilities [classes, tile, tile] of each tile with a pixel to map."""
     image = strip.image.to(device)
-    live = [column for column in columns if strip.valid[:, column.slice].any()]
+    live = [column for column in columns if strip.mapped[:, column.slice].any()]
     for first in range(0, len(live), batch_size):
         batch = live[first : first + batch_size]
         images = torch.stack([image[:, :, c.start : c.start + tile] for c in batch])
@@ -329,25 +349,25 @@ def _blend(
             inside = probabilities[:, : weights.shape[0], : weights.shape[1]]
             sums[:, :, column.slice].addcmul_(inside, weights)
         done = stop - row.start
-        yield row.start, *_decide(sums[:, :done], strip.valid[:done], where=raster.path)
+        yield row.start, *_decide(sums[:, :done], strip.mapped[:done], where=raster.path)
         _scroll(sums, done)
         if progress is not None:
             progress(raster.path.name, stop, height)
 
 
 def _decide(
-    probabilities: Tensor, valid: NDArray[np.bool_], *, where: Path
+    probabilities: Tensor, mapped: NDArray[np.bool_], *, where: Path
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Turn blended probabilities [classes, h, width] into train ids and confidence."""
     highest, best = probabilities.max(dim=0)
     confidence = highest.clamp(max=1).cpu().numpy()
-    if not np.isfinite(confidence[valid]).all():
+    if not np.isfinite(confidence[mapped]).all():
         raise DataError(
             f"{where}: the network's probabilities are not finite; its training has diverged, "
             f"so predict with an earlier checkpoint"
         )
-    classes = np.where(valid, best.to(torch.uint8).cpu().numpy(), np.uint8(IGNORE_INDEX))
-    return classes, np.where(valid, confidence, np.float32(np.nan))
+    classes = np.where(mapped, best.to(torch.uint8).cpu().numpy(), np.uint8(IGNORE_INDEX))
+    return classes, np.where(mapped, confidence, np.float32(np.nan))
 
 
 def _scroll(sums: Tensor, rows: int) -> None:

@@ -19,6 +19,7 @@ from rsadapt.model import Model, answers, open_model, probabilities
 from rsadapt.progress import Progress, watched
 
 if TYPE_CHECKING:
+    from rsadapt.geo.masked import Mask
     from rsadapt.geo.raster import Raster
     from rsadapt.infer.predict import PredictedScene
 
@@ -176,8 +177,9 @@ def _predict_scenes(
         raise ConfigError("the domains of a run are both image folders or both GeoTIFF regions")
     wanted = chosen.bands or model.facts.bands
     rasters = [_at_trained_size(Raster(scene), model, domain) for scene in scenes]
+    areas: Sequence[Mask | None] = [None] * len(rasters)
     if area:
-        rasters = _within(rasters, area)
+        rasters, areas = _within(rasters, area)
     bands = [scene_bands(raster, wanted) for raster in rasters]
     settings = configuration.prediction
     return [
@@ -191,12 +193,13 @@ def _predict_scenes(
             tile=settings.tile,
             overlap=settings.overlap,
             batch_size=settings.batch_size,
+            area=part,
             device=model.device,
             tags=_tags(model, run, raster.path, domain),
             overwrite=overwrite,
             progress=progress,
         )
-        for raster, taken in zip(rasters, bands, strict=True)
+        for raster, taken, part in zip(rasters, bands, areas, strict=True)
     ]
 
 
@@ -216,22 +219,24 @@ def _at_trained_size(raster: Raster, model: Model, domain: Domain) -> Raster:
     return warped(raster, grid, region.resampling)
 
 
-def _within(rasters: Sequence[Raster], area: Sequence[Path]) -> list[Raster]:
-    """The scenes that reach into an area, valid inside it.
+def _within(
+    rasters: Sequence[Raster], area: Sequence[Path]
+) -> tuple[list[Raster], list[Mask | None]]:
+    """The scenes that reach into an area, and their part of it.
 
     Raises:
         DataError: where none does.
     """
     from rsadapt.build.validity import area_features, area_window, drawn
-    from rsadapt.geo.masked import MaskedRaster
 
     features = area_features(area)
-    masks = [drawn(features, raster) for raster in rasters]
-    kept: list[Raster] = [
-        MaskedRaster(raster, [mask])
-        for raster, mask in zip(rasters, masks, strict=True)
-        if area_window(mask, raster) is not None
-    ]
+    kept: list[Raster] = []
+    parts: list[Mask | None] = []
+    for raster in rasters:
+        part = drawn(features, raster)
+        if area_window(part, raster) is not None:
+            kept.append(raster)
+            parts.append(part)
     outside = len(rasters) - len(kept)
     named = ", ".join(map(str, area))
     if not kept:
@@ -244,7 +249,7 @@ def _within(rasters: Sequence[Raster], area: Sequence[Path]) -> list[Raster]:
             f"{outside} of {len(rasters)} scenes lie outside the area of {named} and are left out",
             stacklevel=2,
         )
-    return kept
+    return kept, parts
 
 
 def _refuse_same_names(scenes: Sequence[Path]) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rsadapt.classes import ClassScheme
 from rsadapt.errors import ConfigError, DataError, OutputExistsError, ShapeError
-from rsadapt.geo.grid import Grid
+from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.writer import write_raster
@@ -112,6 +112,36 @@ def test_tiled_is_whole_and_every_row_comes_once_in_order(height, width, tiling,
     expected_classes, expected_confidence = whole(raster)
     np.testing.assert_array_equal(classes, expected_classes)
     np.testing.assert_allclose(confidence, expected_confidence, rtol=0, atol=1e-6)
+
+
+class Square:
+    """The pixels of a window alone."""
+
+    def __init__(self, window, shape):
+        self.inside = np.zeros(shape, bool)
+        self.inside[window.slices] = True
+
+    def read(self, window):
+        return self.inside[window.slices]
+
+
+def test_what_lies_outside_an_area_is_not_mapped_predicted_or_read():
+    raster = scene(80, 90)
+    area = Square(Window(33, 40, 9, 12), raster.grid.shape)
+    seen = []
+
+    def counted(images):
+        seen.append(len(images))
+        return pixelwise(images)
+
+    rows = rows_of(raster, area=area, predict=counted, tile=10, overlap=0)
+    classes, confidence = stacked(rows)
+    everything, probability = stacked(rows_of(scene(80, 90), tile=10, overlap=0))
+    np.testing.assert_array_equal(classes, np.where(area.inside, everything, 255))
+    expected = np.where(area.inside, probability, np.nan)
+    np.testing.assert_allclose(confidence, expected, rtol=0, atol=1e-6)
+    assert sum(seen) == 4  # rows 30 and 40, columns 40 and 50
+    assert [window.row for window in raster.windows] == [30, 40]
 
 
 def test_only_ties_may_be_decided_otherwise():

@@ -3,8 +3,10 @@
 import json
 from dataclasses import replace
 
+import geopandas
 import numpy as np
 import pytest
+from shapely import box
 
 from rsadapt.classes import NODATA, ClassScheme
 from rsadapt.data.procedural.world import BANDS
@@ -101,3 +103,58 @@ def test_scene_is_warped_to_the_size_trained_at(trained, scene, tmp_path, monkey
     assert coarse.grid.height == pytest.approx(own.grid.height / 2, abs=1)
     assert coarse.read()[1].mean() == pytest.approx(own.read()[1].mean(), abs=0.05)
     assert predict_at(1.001 * size).grid.matches(own.grid)
+
+
+def corner(scene, folder, pixels=70):
+    """A vector file, in degrees, that holds the first rows and columns of a scene."""
+    t = Raster(scene).grid.transform
+    square = box(t.c, t.f + pixels * t.e, t.c + pixels * t.a, t.f)
+    file = folder / "corner.gpkg"
+    geopandas.GeoSeries([square], crs=Raster(scene).grid.crs.to_wkt()).to_crs(4326).to_file(file)
+    return file
+
+
+def test_outside_an_area_is_nodata_and_inside_nothing_changes(trained, scene, tmp_path):
+    (whole,) = predict(trained, [scene], tmp_path / "whole")
+    (part,) = predict(trained, [scene], tmp_path / "part", area=[corner(scene, tmp_path)])
+    for before, after in zip(whole.files, part.files, strict=True):
+        (expected, valid), (codes, mapped) = Raster(before).read(), Raster(after).read()
+        assert not mapped[70:].any()
+        assert not mapped[:, 70:].any()
+        assert np.array_equal(mapped[:70, :70], valid[:70, :70])
+        # tiles of 96 with an overlap of 32: up to 64 one tile decides in both
+        assert np.array_equal(codes[:, :64, :64], expected[:, :64, :64])
+
+
+def test_scenes_outside_an_area_are_left_out(trained, configuration, scene, tmp_path):
+    far = tmp_path / "far.tif"
+    image = Raster(scene)
+    t = image.grid.transform
+    moved = type(t)(t.a, 0, t.c + 5000, 0, t.e, t.f)
+    write_raster(far, image.read()[0], replace(image.grid, transform=moved), nodata=0)
+    area = [corner(scene, tmp_path)]
+    with pytest.warns(UserWarning, match=r"1 of 2 scenes lie outside the area of .*corner\.gpkg"):
+        (made,) = predict(trained, [far, scene], tmp_path / "maps", area=area)
+    assert made.classes.name == "scene_1_classes.tif"
+    with pytest.raises(DataError, match=r"none of the 1 scenes, such as .*far\.tif, has a pixel"):
+        predict(trained, [far], tmp_path / "none", area=area)
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_border_of_the_run_is_nodata(configuration, scene, tmp_path):
+    image = Raster(scene)
+    values, _ = image.read()
+    values[:, :, :20] = 50_000 if values.dtype == np.uint16 else 255
+    values[:, :, 20] = 1  # whatever lay there before, the border ends here
+    file = tmp_path / "bordered.tif"
+    write_raster(file, values, image.grid, nodata=0, descriptions=image.descriptions)
+    colour = values[:, 0, 0].tolist()
+    changes = [f"target.border={colour}", "target.border_tolerance=0"]
+    with pytest.warns(UserWarning, match="found no border"):
+        run = train(configuration, out=tmp_path / "run", assignments=changes).run.path
+    (made,) = predict(run, [file], tmp_path / "maps")
+    _, mapped = Raster(made.classes).read()
+    assert not mapped[:, :20].any()
+    assert np.array_equal(mapped[:, 20:], Raster(file).read()[1][:, 20:])
+    (made,) = predict(run, [file], tmp_path / "again", domain="source")
+    assert Raster(made.classes).read()[1][:, :20].all()
