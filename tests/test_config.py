@@ -1,5 +1,7 @@
 """The configuration: strict, and plain about what is wrong."""
 
+import json
+
 import pytest
 
 from rsadapt.config import assign, dump, load_yaml, parse, recipe
@@ -16,6 +18,13 @@ def test_what_is_written_out_reads_back_the_same(values, tmp_path):
     again = parse(load_yaml(tmp_path / "run.yaml"), where="run.yaml")
     assert again == settings
     assert dump(again) == dump(settings)
+
+
+def test_label_ids_read_back_from_json(values):
+    settings = changed(values, "source.label_ids={4: 1, -2: 0}")
+    assert settings.source.label_ids == {4: 1, -2: 0}
+    again = json.loads(json.dumps(settings.model_dump()))
+    assert parse(again, where="checkpoint") == settings
 
 
 def test_shipped_recipe_is_whole():
@@ -37,6 +46,10 @@ def test_unknown_recipe_lists_the_known():
         ("method.adversary=[0, 0]", r"'method\.adversary'; did you mean 'adversarial'\?"),
         ("qqqqqqq=1", "unknown key 'qqqqqqq'$"),
         ("method.name=cyclegan", r"method.*cyclegan"),
+        ("source.border=[1, a]", r"'source\.border': .*white, black, null or a list of numbers"),
+        ("source.border=blue", r"'source\.border': .*a list of numbers, one a band, found 'blue'$"),
+        ("source.border_tolerance=-1", r"'source\.border_tolerance': .*greater than or equal to 0"),
+        ("source.label_ids={a: 1}", r"'source\.label_ids\.a.*valid integer, found 'a'"),
         ("target.pixel=0", r"'target\.pixel': .*greater than 0, found 0"),
         ("target.resampling=linear", r"'target\.resampling': .*'bilinear'.*found 'linear'"),
         ("target.pixels=0.3", r"'target\.pixels'; did you mean 'pixel'\?"),

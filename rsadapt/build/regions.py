@@ -89,7 +89,7 @@ def _labels(
                 f"both, such as {files[0].name} and {vectors[0].name}; name one kind"
             )
         rules = region.polygons
-        legend = Legend(rules.field, rules.ids, rules.inside, rules.outside)
+        legend = Legend(rules.field, rules.ids, rules.inside, rules.outside, rules.radius)
         features = Features(vectors, legend, layer=rules.layer)
         return [features.on(image.grid, image.path) for image in images]
     if len(files) != len(images):

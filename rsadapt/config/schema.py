@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -21,6 +22,19 @@ LEAST_ADVERSARIAL_TILE = 32
 
 Weight = Annotated[float, Field(ge=0)]
 """Of a loss."""
+
+
+def _label_id(value: Any) -> Any:
+    """A label id that is a key: in the JSON of a checkpoint it is text."""
+    return int(value) if isinstance(value, str) and value.removeprefix("-").isdecimal() else value
+
+
+def _border(value: Any) -> Any:
+    """A border's colour, with one sentence for all that it cannot be."""
+    numbers = isinstance(value, list) and all(type(one) in (int, float) for one in value)
+    if not numbers and value not in ("white", "black", None):
+        raise ValueError("input should be white, black, null or a list of numbers, one a band")
+    return value
 
 
 class Settings(BaseModel):
@@ -58,6 +72,8 @@ class PolygonSettings(Settings):
     """Label id of features where no field tells their class."""
     outside: int | None = 0
     """Label id where no feature lies; null leaves those pixels unlabelled."""
+    radius: Annotated[float, Field(ge=0)] = 0.0
+    """Metres on the ground about a point that it labels too; 0 for the pixel that it lies in."""
     layer: str | None = None
     """Of the files, where they have several; their first unless given."""
 
@@ -81,18 +97,20 @@ class RegionSettings(Settings):
     region. `s1.tif` is paired with `s1.tif` or `s1_label.tif`; where names do not tell, labels
     stand in the order of the scenes. Or vector files, drawn on every scene that they lie in."""
     polygons: PolygonSettings = PolygonSettings()
-    label_ids: dict[int, int] = {}
+    label_ids: dict[Annotated[int, BeforeValidator(_label_id)], int] = {}
     """Ids of the class table for ids of this region's labels; those not listed stay as they are."""
     ignore: list[str] = []
     """Vector files in any CRS: inside their features labels do not count; imagery does."""
     area: list[str] = []
     """Vector files in any CRS: only what lies inside their features is used; all unless given."""
-    border: Literal["white", "black"] | list[float] | None = None
+    border: Annotated[Literal["white", "black"] | list[float] | None, BeforeValidator(_border)] = (
+        None
+    )
     """Colour of borders without data that scenes do not flag, or a number for each band in the
     raster's units: what has it and is connected with a scene's edge is invalid. White is the
     greatest value of an integer type."""
     border_tolerance: Annotated[float, Field(ge=0)] | None = None
-    """How far a border may be from its colour, in the raster's units; 8 for 8 bits, as much as JPEG
+    """How far a border may be from its colour, in the raster's units; 12 for 8 bits, since JPEG
     changes it, and 0 for others unless given."""
     bands: Annotated[list[int | str], Field(min_length=1)] | None = None
     """Bands to use, by 1-based number or by name (a band's description, or its colour such as red),

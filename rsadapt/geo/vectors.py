@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rsadapt.errors import DataError, MissingFileError
 from rsadapt.geo.grid import Grid, Window
+from rsadapt.geo.place import ground_length
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
@@ -24,6 +25,9 @@ VECTOR_SUFFIXES = frozenset(
 
 SHOWN = 8
 """The most values or fields that a message lists."""
+
+POINTS = (0, 4)
+"""What shapely numbers points and multipoints."""
 
 _EMPTY = -1
 """Drawn where no feature lies; no label id is negative."""
@@ -39,12 +43,14 @@ class Legend:
             later here is drawn over the earlier.
         inside: label id of features where no field tells their class.
         outside: label id where no feature lies; None leaves those pixels unlabelled.
+        radius: metres on the ground about a point that it labels too; 0 for its pixel alone.
     """
 
     attribute: str | None = None
     ids: Mapping[str, int] = field(default_factory=dict)
     inside: int = 1
     outside: int | None = 0
+    radius: float = 0.0
 
 
 class Features:
@@ -81,7 +87,7 @@ class Features:
             scene: its file, for messages.
 
         Raises:
-            DataError: for a scene without a CRS.
+            DataError: for a scene without a CRS, or where a radius is given, without a ground size.
         """
         import pandas
         import shapely
@@ -115,8 +121,21 @@ class Features:
             )
 
         placed = shapely.transform(geometries[reached], to_pixels)
+        if self.legend.radius:
+            points = np.isin(shapely.get_type_id(placed), POINTS)
+            placed[points] = shapely.buffer(placed[points], self._radius(grid, scene))
         ids = table["id"].to_numpy()[reached]
         return DrawnLabels(self.path, grid, placed, ids, self.legend.outside)
+
+    def _radius(self, grid: Grid, scene: Path) -> float:
+        """The radius of points in pixels of a grid."""
+        pixel = ground_length(grid)
+        if pixel is None:
+            raise DataError(
+                f"{scene}: its CRS {grid.crs} does not say how large a pixel is on the ground, and "
+                f"'polygons.radius' is in metres; leave it out, or give labels as a raster"
+            )
+        return self.legend.radius / pixel
 
 
 class DrawnLabels:
