@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from rsadapt import config
 from rsadapt.build.files import named_files
 from rsadapt.data.geotiff import Scene
@@ -99,13 +101,12 @@ def scene_border(
 
 
 def without_border(image: Raster, bands: Sequence[int], region: config.RegionSettings) -> Raster:
-    """A scene, masked or not, without its unflagged border where settings say that it has one.
+    """A scene without its unflagged border, where settings say that it has one.
 
     Raises:
         DataError: as `scene_border`.
     """
-    whole = image.original if isinstance(image, MaskedRaster) else image
-    border = scene_border(whole, bands, region)
+    border = scene_border(image, bands, region)
     return image if border is None else MaskedRaster(image, [border])
 
 
@@ -128,12 +129,19 @@ def drawn(features: Features, image: Raster, *, inside: bool = True) -> Drawn:
 
 
 def area_window(mask: Drawn, image: Raster) -> Window | None:
-    """A window that holds all pixels of a scene inside features; None where there are none."""
-    window = mask.features.extent
-    if window is None:
+    """The least window that holds all pixels of a scene inside features; None if there are none."""
+    extent = mask.features.extent
+    if extent is None:
         return None
-    there = any(mask.read(block).any() for block in image.blocks(window))
-    return window if there else None
+    rows, cols = (np.zeros(side, bool) for side in image.grid.shape)
+    for block in image.blocks(extent):
+        inside = mask.read(block)
+        rows[block.slices[0]] |= inside.any(axis=1)
+        cols[block.slices[1]] |= inside.any(axis=0)
+    if not rows.any():
+        return None
+    (row, last_row), (col, last_col) = (np.flatnonzero(side)[[0, -1]] for side in (rows, cols))
+    return Window(int(row), int(col), int(last_row - row + 1), int(last_col - col + 1))
 
 
 def _features(patterns: Sequence[str], root: Path) -> Features | None:
