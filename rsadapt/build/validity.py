@@ -63,7 +63,7 @@ def usable(
             continue
         masks: list[Mask] = [] if area is None else [drawn(area, image)]
         border = scene_border(image, bands, region)
-        if border is not None:
+        if border is not None and border.pixels:
             masks.append(border)
             borders += border.pixels
         own = None if labels is None else _seen(labels[number], region.label_ids)

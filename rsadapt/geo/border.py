@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ Colour = tuple[float, ...]
 """A value for each band."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BorderMask:
     """The pixels of a scene that are not its border.
 
@@ -32,7 +32,7 @@ class BorderMask:
         width: columns of the scene.
     """
 
-    bits: NDArray[np.uint8]
+    bits: NDArray[np.uint8] = field(repr=False)
     width: int
 
     @property
