@@ -371,6 +371,26 @@ def test_record_says_at_what_size_is_evaluated(country):
     assert build.evaluation_words(country("target.pixel=0.3")).endswith("at 0.3 m a pixel")
 
 
+def test_blocks_split_a_region_and_a_buffer_keeps_training_away(settings):
+    split = "{blocks: 64, buffer: 10, share: 0.25, seed: 3}"
+    chosen = settings(f"source.validation={split}", "target.validation={buffer: 10}")
+    places = build.geotiff_places(chosen)
+    training, validation = places.source.training.scenes, places.source.validation.scenes
+    assert len(training) > 1
+    assert {scene.image for scene in training} >= {scene.image for scene in validation}
+    pixels = sum(scene.area.height * scene.area.width for scene in validation)
+    whole = sum(np.prod(image.grid.shape) for image in {scene.image for scene in training})
+    assert pixels == pytest.approx(0.25 * whole, abs=64 * 64 / 2)
+    line = places.target
+    gap = line.validation.scenes[0].area.col - line.training.scenes[0].area.col_stop
+    assert gap == 11  # the buffer and the column that the line cuts
+    assert build.target_split(chosen) == (
+        "trained on all but the east 30% and 10 pixels around it, without labels"
+    )
+    other = settings(f"target.validation={split}")
+    assert "all but 25% in blocks of 64 pixels (seed 3) and" in build.target_split(other)
+
+
 def test_bands_are_chosen_in_order(country):
     assert build.geotiff_places(country("bands=[2, 1]")).source.training.bands == (2, 1)
 

@@ -58,6 +58,11 @@ def test_unknown_recipe_lists_the_known():
         ("training.steps=true", r"'training\.steps': .*integer, found True"),
         ("network.encoder=vit", r"'network\.encoder': .*small.*found 'vit'"),
         ("source.validation.share=1.0", r"'source\.validation\.share': .*less than 1"),
+        (
+            "source.validation.blocks=8",
+            r"'source\.validation\.blocks': .*greater than or equal to 16",
+        ),
+        ("source.validation={blocks: 32, buffer: 32}", r"buffer must be smaller than validation"),
         ("source.scenes=[]", r"'source\.scenes': .*at least 1"),
         ("network.levels=1", r"method\.segmentation has 2 weights and network\.levels is 1"),
         ("method.adversarial=[0.1]", r"method\.adversarial has 1 weights"),

@@ -87,6 +87,18 @@ def test_same_seed_gives_the_same_run_and_another_seed_another(run):
     assert not same(state(one)["network"], state(other)["network"])
 
 
+def test_parts_may_be_blocks_of_which_every_pixel_is_scored_once(run, values):
+    split = "{blocks: 64, buffer: 5, share: 0.3}"
+    changes = [f"source.validation={split}", f"target.validation={split}", "training.tile=32"]
+    outcome = run("blocks", *changes)
+    settings = build.configuration(outcome.run.configuration)
+    for domain, part in build.scored(settings).items():
+        counts = part.class_counts(build.class_scheme(settings))
+        support = [found["support"] for found in outcome.validation[domain]["classes"].values()]
+        assert support == counts[:-1].tolist()
+        assert len(part.scenes) > 2
+
+
 def test_workers_change_nothing(run):
     changes = ["training.augment=[dihedral]"]
     assert same_learning(run("one", *changes), run("two", *changes, "training.workers=2"))

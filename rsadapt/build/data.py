@@ -404,9 +404,17 @@ def target_split(settings: config.Configuration) -> str:
     else:
         same = isinstance(source, config.RegionSettings) and source.scenes == target.scenes
         split = target.validation
-        seen = f"all but the {split.side} {split.share:.0%}" if split.share else "all"
+        seen = f"all but {_kept(split)}" if split.share else "all"
     if same:
         return "trained with the target's labels, which are the source's"
     if not method(settings).uses_target:
         return "statistics of its images at most"
     return f"trained on {seen}, without labels"
+
+
+def _kept(split: config.SplitSettings) -> str:
+    """The part kept for validation, in words."""
+    part = f"the {split.side} {split.share:.0%}"
+    if split.blocks is not None:
+        part = f"{split.share:.0%} in blocks of {split.blocks} pixels (seed {split.seed})"
+    return f"{part} and {split.buffer} pixels around it" if split.buffer else part

@@ -13,11 +13,13 @@ from rsadapt.build.validity import usable
 from rsadapt.data.geotiff import Region, Scene
 from rsadapt.data.imagery import Place
 from rsadapt.errors import DataError
+from rsadapt.geo.blocks import split_blocks
+from rsadapt.geo.grid import Grid
 from rsadapt.geo.harmonise import alike, harmonise, read_crs
 from rsadapt.geo.labels import Labels
 from rsadapt.geo.place import covered
 from rsadapt.geo.raster import Raster
-from rsadapt.geo.regions import split_areas
+from rsadapt.geo.regions import Areas, split_areas
 from rsadapt.geo.vectors import Features, Legend, is_vector
 from rsadapt.geo.warp import warped
 
@@ -59,17 +61,26 @@ def geotiff_place(
 def _split(
     scenes: Sequence[Scene], split: config.SplitSettings
 ) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
-    """The scenes of the training part and those of the validation part."""
+    """The scenes of the training part and those of the validation part, one for each area."""
     grids = [scene.image.grid.crop(scene.area) for scene in scenes]
     training, validation = (
         tuple(
-            replace(scene, area=part.within(scene.area))
-            for scene, part in zip(scenes, parts, strict=True)
-            if part is not None
+            replace(scene, area=area.within(scene.area))
+            for scene, own in zip(scenes, areas, strict=True)
+            for area in own
         )
-        for parts in split_areas(grids, share=split.share, side=split.side)
+        for areas in _areas(grids, split)
     )
     return training, validation
+
+
+def _areas(grids: Sequence[Grid], split: config.SplitSettings) -> tuple[Areas, Areas]:
+    """The areas of training and of validation in each grid."""
+    if split.blocks is None:
+        return split_areas(grids, share=split.share, side=split.side, buffer=split.buffer)
+    return split_blocks(
+        grids, blocks=split.blocks, share=split.share, seed=split.seed, buffer=split.buffer
+    )
 
 
 def _labels(

@@ -54,11 +54,26 @@ class ClassSettings(Settings):
 
 
 class SplitSettings(Settings):
-    """The part of a region kept for validation: all that lies on one side of a straight line."""
+    """The part of a region kept for validation: one side of a straight line, or square blocks."""
 
     side: Literal["north", "south", "east", "west"] = "east"
+    """Where validation lies, seen from the line; of no matter where there are `blocks`."""
     share: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Share of the region's pixels; 0 keeps none."""
+    blocks: Annotated[int, Field(ge=16)] | None = None
+    """Side in pixels of square blocks on the ground that are shared out, well spread, instead of
+    cutting at a line. A training window lies in blocks of training wholly: choose several times
+    `training.tile`."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides which blocks; of its own, so that runs of several seeds are scored alike."""
+    buffer: Annotated[int, Field(ge=0)] = 0
+    """Pixels between the parts that are of neither, taken from training."""
+
+    @model_validator(mode="after")
+    def _narrow_buffer(self) -> SplitSettings:
+        if self.blocks is not None and self.buffer >= self.blocks:
+            raise ValueError("validation.buffer must be smaller than validation.blocks")
+        return self
 
 
 class PolygonSettings(Settings):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rsadapt.classes import IGNORE_INDEX, ClassScheme
 from rsadapt.errors import DataError
-from rsadapt.geo.grid import Window, tile_windows
+from rsadapt.geo.grid import Grid, Window, tile_windows
 from rsadapt.geo.labels import Labels
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
@@ -39,6 +39,8 @@ LEAST_SIDE = 16
 @dataclass(frozen=True)
 class Scene:
     """An image, its labels where it has any, and the part of it that may be used.
+
+    An image that is cut into several areas makes as many scenes.
 
     Attributes:
         image: the image.
@@ -181,10 +183,12 @@ class RandomWindows:
             _check_size(scene.image, scene.image.grid.shape, size)
         self.scenes = [s for s in region.scenes if min(s.area.height, s.area.width) >= size]
         if not self.scenes:
-            areas = ", ".join(f"{s.area.height} x {s.area.width}" for s in region.scenes)
+            areas = [scene.area for scene in region.scenes]
+            widest = max(areas, key=lambda area: min(area.height, area.width))
             raise DataError(
-                f"{region.name} region: no training area ({areas} pixels) holds a window of "
-                f"{size} x {size}; choose a smaller 'training.tile' or validation share"
+                f"{region.name} region: no training area (at most {widest.height} x "
+                f"{widest.width} pixels) holds a window of {size} x {size}; choose a smaller "
+                f"'training.tile' or validation share, or larger validation blocks"
             )
         self.region, self.size, self.seed = region, size, seed
         self.normalise, self.scheme, self.augment = normalise, scheme, augment
@@ -236,7 +240,8 @@ class GridWindows:
     """Square windows that cover a region once, for evaluation.
 
     The last window of a row or column is moved back to end with the area; what an earlier one
-    already covered is unlabelled in it, so that every pixel counts once.
+    already covered is unlabelled in it, so that every pixel counts once. Windows of an area
+    narrower than `LEAST_SIDE` reach out of it for the network to look at, unlabelled there.
 
     Args:
         region: where windows come from.
@@ -249,12 +254,12 @@ class GridWindows:
         self, region: Region, *, size: int, normalise: Normaliser, scheme: ClassScheme
     ) -> None:
         self.region, self.normalise, self.scheme = region, normalise, scheme
-        self.windows = [
-            (scene, window)
-            for scene in region.scenes
-            for window in tile_windows(scene.area, size, size)
-        ]
-        self._fresh = [_fresh(window, scene.area, size) for scene, window in self.windows]
+        self.windows: list[tuple[Scene, Window]] = []
+        self._counted: list[Window] = []
+        for scene in region.scenes:
+            for window in tile_windows(scene.area, size, size):
+                self.windows.append((scene, _widened(window, scene.image.grid)))
+                self._counted.append(_fresh(window, scene.area, size))
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -267,16 +272,35 @@ class GridWindows:
         scene, window = self.windows[number]
         values, valid = scene.image.read(window, self.region.bands)
         label = scene.read_label(window, self.scheme).astype(np.int64)
-        rows, cols = self._fresh[number]
-        label[:rows] = IGNORE_INDEX
-        label[:, :cols] = IGNORE_INDEX
-        label[~valid] = IGNORE_INDEX
+        label[~(valid & _inside(window, self._counted[number]))] = IGNORE_INDEX
         return _sample(self.normalise(values, valid), valid, label, scene, window)
 
 
-def _fresh(window: Window, area: Window, size: int) -> tuple[int, int]:
-    """Rows and columns of a window that the one above or left of it already covered."""
-    return -(window.row - area.row) % size, -(window.col - area.col) % size
+def _fresh(window: Window, area: Window, size: int) -> Window:
+    """What of a window of a grid the one above or left of it does not cover."""
+    rows, cols = -(window.row - area.row) % size, -(window.col - area.col) % size
+    return Window(window.row + rows, window.col + cols, window.height - rows, window.width - cols)
+
+
+def _inside(window: Window, part: Window) -> NDArray[np.bool_]:
+    """Which pixels of a window belong to a part of it, bool [height, width]."""
+    inside = np.zeros((window.height, window.width), bool)
+    row, col = part.row - window.row, part.col - window.col
+    inside[row : row + part.height, col : col + part.width] = True
+    return inside
+
+
+def _widened(window: Window, grid: Grid) -> Window:
+    """A window with at least `LEAST_SIDE` pixels a side, as far as the grid has them."""
+    row, height = _spread(window.row, window.height, grid.height)
+    col, width = _spread(window.col, window.width, grid.width)
+    return Window(row, col, height, width)
+
+
+def _spread(start: int, length: int, limit: int) -> tuple[int, int]:
+    """Start and length of a stretch, spread to both sides where it is short."""
+    longer = max(length, min(LEAST_SIDE, limit))
+    return min(max(0, start - (longer - length) // 2), limit - longer), longer
 
 
 def _random_window(area: Window, size: int, random: np.random.Generator) -> Window:
@@ -313,12 +337,13 @@ def check_sides(region: Region) -> None:
     """Make sure that what is scored is wide enough to be predicted.
 
     Raises:
-        DataError: for a scene's area that is not.
+        DataError: for a scene that is not.
     """
     for scene in region.scenes:
-        if min(scene.area.height, scene.area.width) < LEAST_SIDE:
+        height, width = scene.image.grid.shape
+        if min(height, width) < LEAST_SIDE:
             raise DataError(
-                f"{scene.image.path}: the validation part is {scene.area.height} x "
-                f"{scene.area.width} pixels, too narrow to be predicted; give it at least "
-                f"{LEAST_SIDE} with a greater 'validation.share', or 0 for none"
+                f"{scene.image.path}: the scene has {height} x {width} pixels, too narrow to be "
+                f"predicted; expected at least {LEAST_SIDE} a side: leave it out, or set "
+                f"'validation.share' to 0"
             )

@@ -15,6 +15,7 @@ from rsadapt.data.geotiff import (
     RandomWindows,
     Region,
     Scene,
+    check_sides,
 )
 from rsadapt.errors import DataError
 from rsadapt.geo.grid import Grid, Window
@@ -176,7 +177,7 @@ def test_scene_smaller_than_a_window(tmp_path):
 
 def test_areas_smaller_than_a_window(tmp_path):
     narrow = make_scene(tmp_path, area=Window(0, 0, 50, 15))
-    with pytest.raises(DataError, match=r"no training area \(50 x 15 pixels\) .* share"):
+    with pytest.raises(DataError, match=r"no training area \(at most 50 x 15 pixels\) .* share"):
         random_windows(narrow)
     wide = make_scene(tmp_path, "wide")
     windows = random_windows(narrow, wide)
@@ -212,6 +213,17 @@ def test_grid_windows_count_every_pixel_of_the_area_once(scenes, size, data):
         expected = np.zeros((40, 30), int)
         expected[area.slices] = 1
         np.testing.assert_array_equal(found, expected)
+
+
+def test_narrow_areas_are_looked_at_with_what_lies_beside_them(tmp_path):
+    scene = make_scene(tmp_path, area=Window(0, 68, 50, 2))
+    windows = GridWindows(region(scene), size=32, normalise=AS_IT_IS, scheme=SCHEME)
+    assert [sample.grid.shape for sample in windows] == [(32, 16)] * 2
+    counted = sum((sample.label != IGNORE_INDEX).sum() for sample in windows)
+    assert counted == np.count_nonzero(places()[:, 68:] % 7)
+    low = make_scene(tmp_path, "low", shape=(9, 40))
+    with pytest.raises(DataError, match=r"low\.tif: the scene has 9 x 40 pixels, too narrow"):
+        check_sides(region(low))
 
 
 def test_grid_windows_leave_out_invalid_and_unlabelled_pixels(tmp_path):

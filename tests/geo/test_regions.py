@@ -41,7 +41,7 @@ def span(grid, window, side):
 
 
 def area(windows):
-    return sum(window.height * window.width for window in windows if window)
+    return sum(window.height * window.width for part in windows for window in part)
 
 
 @pytest.mark.parametrize(
@@ -54,22 +54,30 @@ def area(windows):
     ],
 )
 def test_one_scene_is_split_without_loss(side, training, validation):
-    assert split_areas([scene()], share=0.25, side=side) == ([training], [validation])
+    assert split_areas([scene()], share=0.25, side=side) == ([[training]], [[validation]])
 
 
-@given(st.lists(scenes, min_size=1, max_size=5), st.floats(0.1, 0.9), st.sampled_from(SIDES))
-def test_no_place_is_on_both_sides(grids, share, side):
+@given(
+    st.lists(scenes, min_size=1, max_size=5),
+    st.floats(0.1, 0.9),
+    st.sampled_from(SIDES),
+    st.integers(0, 20),
+)
+def test_no_place_is_on_both_sides_and_the_buffer_is_kept(grids, share, side, buffer):
     try:
-        training, validation = split_areas(grids, share=share, side=side)
+        training, validation = split_areas(grids, share=share, side=side, buffer=buffer)
     except DataError:
         return
-    reach = max(span(g, w, side)[1] for g, w in zip(grids, training, strict=True) if w)
-    start = min(span(g, w, side)[0] for g, w in zip(grids, validation, strict=True) if w)
-    assert reach <= start + 1e-5
+    reach = max(span(g, w[0], side)[1] for g, w in zip(grids, training, strict=True) if w)
+    start = min(span(g, w[0], side)[0] for g, w in zip(grids, validation, strict=True) if w)
+    coarsest = max(grid.transform.a for grid in grids)
+    assert reach <= start - buffer * coarsest + 1e-5
+    assert validation == split_areas(grids, share=share, side=side)[1]
     for grid, one, other in zip(grids, training, validation, strict=True):
-        assert all(grid.window.contains(window) for window in (one, other) if window)
+        assert all(grid.window.contains(window) for window in [*one, *other])
         across = grid.height if side in ("east", "west") else grid.width
-        assert area([grid.window]) - area([one, other]) in (0, across)
+        lost = area([[grid.window]]) - area([one, other])
+        assert lost in (0, across) if buffer == 0 else lost >= 0
 
 
 @given(st.lists(scenes, min_size=1, max_size=5), st.floats(0.1, 0.9), st.sampled_from(SIDES))
@@ -87,15 +95,15 @@ def test_scenes_are_taken_whole_where_the_line_passes_between_them():
     grids = [scene(x=0.0), scene(x=1_000.0), scene(x=2_000.0)]
     training, validation = split_areas(grids, share=1 / 3, side="east")
     whole = grids[0].window
-    assert training == [whole, whole, None]
-    assert validation == [None, None, whole]
+    assert training == [[whole], [whole], []]
+    assert validation == [[], [], [whole]]
 
 
 def test_no_share_leaves_everything_to_training_whatever_the_grids():
     grids = [scene(), Grid(5, 5, Affine(1.0, 0.5, 0.0, 0.5, 1.0, 0.0), None)]
     training, validation = split_areas(grids, share=0, side="north")
-    assert training == [grid.window for grid in grids]
-    assert validation == [None, None]
+    assert training == [[grid.window] for grid in grids]
+    assert validation == [[], []]
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
@@ -126,6 +134,14 @@ def test_scenes_that_are_not_north_up_are_refused(transform):
 def test_split_that_empties_a_part_is_refused():
     with pytest.raises(DataError, match="without a pixel"):
         split_areas([scene(2, 2)], share=0.1, side="north")
+
+
+def test_buffer_is_taken_from_training():
+    training, validation = split_areas([scene()], share=0.25, side="east", buffer=7)
+    assert training == [[Window(0, 0, 100, 53)]]
+    assert validation == [[Window(0, 60, 100, 20)]]
+    with pytest.raises(DataError, match=r"a buffer of 60 pixels leaves training .* buffer"):
+        split_areas([scene()], share=0.25, side="east", buffer=60)
 
 
 def test_split_is_the_same_for_numpy_numbers():

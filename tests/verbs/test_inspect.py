@@ -66,6 +66,14 @@ def test_pixels_classes_and_bands(config):
     assert (other.minimum, other.maximum) == (1, 3)
 
 
+def test_scenes_cut_into_blocks_are_counted_once(config):
+    source = inspect(config, ["source.validation={blocks: 16, share: 0.3, buffer: 2}"]).source
+    assert len(source.scenes) == 1
+    assert 300 < source.validation.pixels < 900
+    assert source.training.pixels + source.validation.pixels < 2000
+    assert 0.7 < source.valid_share < 0.9
+
+
 def test_target_has_classes_only_where_labels_are_configured(config):
     target = inspect(config).target
     assert target.validation is None
