@@ -100,7 +100,7 @@ class _Session:
 
         def batches(domain: Domain) -> Generator[Batch, None, None]:
             samples = build.training_samples(
-                self.settings, self.places, self.facts.normalise, domain
+                self.settings, self.places, self.facts.normalise, domain, progress
             )
             return build.batches(self.settings, samples, start, self.learner.fabric)
 

@@ -427,6 +427,24 @@ def test_streams_of_runs_and_domains_differ(settings):
     assert len(seeds) == 10
 
 
+def test_only_the_source_is_sampled_by_its_labels(settings):
+    places = build.geotiff_places(settings())
+    normalise = dict.fromkeys(("source", "target"), Normaliser((0.0,) * 4, (1.0,) * 4))
+    plain, rare = (
+        {
+            domain: build.training_samples(settings(change), places, normalise, domain)
+            for domain in ("source", "target")
+        }
+        for change in ("training.sampling=uniform", "training.sampling=class_rarity")
+    )
+    numbers = range(6)
+    for number in numbers:
+        assert rare["target"][number].name == plain["target"][number].name
+        assert torch.equal(rare["target"][number].image, plain["target"][number].image)
+    names = [[samples["source"][n].name for n in numbers] for samples in (plain, rare)]
+    assert names[0] != names[1]
+
+
 def test_augmentations_are_those_named(settings):
     places = build.geotiff_places(settings())
     normalise = {"source": Normaliser((0.0,) * 4, (1.0,) * 4)}

@@ -63,6 +63,8 @@ def test_unknown_recipe_lists_the_known():
             r"'source\.validation\.blocks': .*greater than or equal to 16",
         ),
         ("source.validation={blocks: 32, buffer: 32}", r"buffer must be smaller than validation"),
+        ("training.sampling=rarity", r"'training\.sampling': .*'class_rarity'.*found 'rarity'"),
+        ("training.rarity_temperature=0", r"'training\.rarity_temperature': .*greater than 0"),
         ("source.scenes=[]", r"'source\.scenes': .*at least 1"),
         ("network.levels=1", r"method\.segmentation has 2 weights and network\.levels is 1"),
         ("method.adversarial=[0.1]", r"method\.adversarial has 1 weights"),

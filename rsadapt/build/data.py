@@ -299,9 +299,24 @@ def given_normaliser(settings: config.Configuration, bands: int) -> Normaliser |
 
 
 def training_samples(
-    settings: config.Configuration, both: Places[Imagery], normalise: Normalisers, domain: Domain
+    settings: config.Configuration,
+    both: Places[Imagery],
+    normalise: Normalisers,
+    domain: Domain,
+    progress: Progress | None = None,
 ) -> SampleSource:
-    """A domain's training samples by number; the target's never open a label."""
+    """A domain's training samples by number; the target's never open a label.
+
+    Args:
+        settings: the configuration.
+        both: the imagery.
+        normalise: how each domain's images are standardised.
+        domain: which of them.
+        progress: is told of the labels read, where they decide the sampling and were not yet.
+
+    Raises:
+        DataError: where no sample can be drawn.
+    """
     imagery = (both.source if domain == "source" else both.target).training
     seed = 1000 * settings.seed + STREAM_SEEDS[domain]
     scheme = class_scheme(settings) if domain == "source" else None
@@ -326,6 +341,9 @@ def training_samples(
         scheme=scheme,
         augment=_augmenter(settings),
         least_valid=settings.training.least_valid,
+        sampling="uniform" if scheme is None else settings.training.sampling,
+        temperature=settings.training.rarity_temperature,
+        progress=progress,
     )
 
 

@@ -325,6 +325,14 @@ class TrainingSettings(Settings):
     """Batches whose mean gradient makes one step."""
     tile: Annotated[int, Field(ge=8)] = 256
     """Height and width of a training window, pixels."""
+    sampling: Literal["uniform", "class_rarity", "label_presence"] = "uniform"
+    """Where windows of the labelled source lie: anywhere; at pixels of a class that is drawn the
+    more often the rarer it is (DAFormer); or at labelled pixels, of which each is as likely. The
+    target's lie anywhere."""
+    rarity_temperature: Annotated[float, Field(gt=0)] = 0.01
+    """Of class_rarity: a class of share f is drawn in proportion to exp((1 - f) / temperature).
+    The published 0.01 hardly draws a class that has more than a tenth of the pixels; a greater one
+    draws classes more evenly."""
     augment: list[Literal["dihedral", "flip"]] = ["dihedral"]
     """In order: see `rsadapt.data.augment`. Frames of image folders have an up and a down and bear
     "flip" alone; theirs is [] unless given."""
@@ -418,6 +426,11 @@ class Configuration(Settings):
             raise ValueError("normalise_by: given and the numbers of normalisation need each other")
         if _kind(self.source) != _kind(self.target):
             raise ValueError("source and target must both be GeoTIFF regions or both image folders")
+        if self.training.sampling != "uniform" and _kind(self.source) == "image_folder":
+            raise ValueError(
+                "training.sampling: frames of image folders are taken in turn, each once a pass; "
+                "choose uniform"
+            )
         if self.prepared is not None and _kind(self.source) == "geotiff_region":
             raise ValueError("prepared: frames of image folders are prepared, not GeoTIFF regions")
         self._check_optimiser()

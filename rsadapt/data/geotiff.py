@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,15 @@ import torch
 from numpy.typing import NDArray
 
 from rsadapt.classes import IGNORE_INDEX, ClassScheme
+from rsadapt.data.sampling import (
+    AtLabels,
+    LabelCells,
+    Sampling,
+    SamplingName,
+    Uniform,
+    cell_side,
+    count_cells,
+)
 from rsadapt.errors import DataError
 from rsadapt.geo.grid import Grid, Window, tile_windows
 from rsadapt.geo.labels import Labels
@@ -31,6 +41,9 @@ all 32 miss once in thirty samples."""
 
 MANY_IDS = 10_000
 """Ids outside the class table after which no more are looked for."""
+
+LAST_DRAW = 1024
+"""Windows drawn before a region is given up, where none so far has any valid pixel."""
 
 LEAST_SIDE = 16
 """Pixels of a side of what is scored: a network needs some cells to look at."""
@@ -81,6 +94,9 @@ class Region:
     name: str
     scenes: tuple[Scene, ...]
     bands: tuple[int, ...]
+    _cells: dict[tuple[ClassScheme, int], LabelCells] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def labelled(self) -> bool:
@@ -127,18 +143,53 @@ class Region:
         Raises:
             DataError: for ids outside the class table, all of the region's together.
         """
-        counts = np.zeros(256, np.int64)
+        return self.label_cells(scheme, progress).totals
+
+    def label_cells(
+        self, scheme: ClassScheme, progress: Progress | None = None, most: int | None = None
+    ) -> LabelCells:
+        """Labelled valid pixels of each class, cell by cell; counted once and kept.
+
+        Args:
+            scheme: the class table.
+            progress: is told of what is read.
+            most: the longest side that a cell may have, pixels.
+
+        Raises:
+            DataError: for ids outside the class table, all of the region's together.
+        """
+        pixels = sum(scene.area.height * scene.area.width for scene in self.scenes)
+        side = min(cell_side(pixels), most or pixels)
+        if (scheme, side) not in self._cells:
+            self._cells[scheme, side] = count_cells(
+                self._labels(scheme, progress), classes=len(scheme), side=side
+            )
+        return self._cells[scheme, side]
+
+    def _labels(
+        self, scheme: ClassScheme, progress: Progress | None
+    ) -> Iterator[tuple[int, Window, NDArray[np.uint8], NDArray[np.bool_]]]:
+        """Every usable pixel's label once: scene number, window, train ids and validity.
+
+        Raises:
+            DataError: for ids outside the class table, once all are known.
+        """
+        blocks = [
+            (number, window)
+            for number, scene in enumerate(self.scenes)
+            for window in scene.image.blocks(scene.area)
+        ]
         unknown: Counter[Any] = Counter()
         files: dict[Path, None] = {}
-        for scene, window in watched(self.blocks(), f"read {self.name} labels", progress):
+        for number, window in watched(blocks, f"read {self.name} labels", progress):
+            scene, before = self.scenes[number], unknown.total()
             _, valid = scene.image.read(window, self.bands)
-            before = unknown.total()
             train_ids = scene.read_label(window, scheme, unknown)
-            counts += np.bincount(train_ids[valid], minlength=256)
             if unknown.total() > before and scene.label is not None:
                 files[scene.label.path] = None
             if len(unknown) > MANY_IDS:  # no labels, by the look of them
                 break
+            yield number, window, train_ids, valid
         if unknown:
             first, *others = files
             more = f" and {len(others)} more files" if others else ""
@@ -146,14 +197,13 @@ class Region:
                 f"{self.name} region: {first}{more}: {scheme.words_of_unknown(unknown)}; or give "
                 f"them other ids with '{self.name}.label_ids'"
             )
-        return np.append(counts[: len(scheme)], counts[IGNORE_INDEX])
 
 
 class RandomWindows:
     """Square training windows: sample g is a pure function of (seed, g).
 
-    A scene is drawn in proportion to its pixels, then a window in it, until one has enough valid
-    pixels. Without a class table labels are never opened.
+    Windows are drawn until one has enough valid pixels; of `MAX_DRAWS` that do not, the one with
+    the most is taken. Without a class table labels are never opened.
 
     Args:
         region: where windows come from.
@@ -163,9 +213,14 @@ class RandomWindows:
         scheme: class table for the labels; None gives samples without labels.
         augment: applied last.
         least_valid: share of valid pixels a window should have.
+        sampling: where windows lie (see `rsadapt.data.sampling`); by labels only with a scheme.
+        temperature: of "class_rarity".
+        progress: is told of the labels read, where they decide the sampling.
 
     Raises:
-        DataError: where a scene, or every scene's usable part, is smaller than a window.
+        DataError: where a scene, or every scene's usable part, is smaller than a window, or has no
+            label to sample by.
+        ValueError: for sampling by labels without a class table.
     """
 
     def __init__(
@@ -178,23 +233,27 @@ class RandomWindows:
         scheme: ClassScheme | None,
         augment: Augmenter | None = None,
         least_valid: float = 0.25,
+        sampling: SamplingName = "uniform",
+        temperature: float = 0.01,
+        progress: Progress | None = None,
     ) -> None:
         for scene in region.scenes:
             _check_size(scene.image, scene.image.grid.shape, size)
-        self.scenes = [s for s in region.scenes if min(s.area.height, s.area.width) >= size]
-        if not self.scenes:
-            areas = [scene.area for scene in region.scenes]
-            widest = max(areas, key=lambda area: min(area.height, area.width))
-            raise DataError(
-                f"{region.name} region: no training area (at most {widest.height} x "
-                f"{widest.width} pixels) holds a window of {size} x {size}; choose a smaller "
-                f"'training.tile' or validation share, or larger validation blocks"
-            )
+        areas, cells = [scene.area for scene in region.scenes], None
+        if sampling != "uniform":
+            if scheme is None:
+                raise ValueError(f"sampling by {sampling} needs a class table")
+            cells = region.label_cells(scheme, progress, most=size)
+        rare = temperature if sampling == "class_rarity" else None
+        try:
+            self.sampling: Sampling = Uniform(areas, size)
+            if cells is not None:
+                self.sampling = AtLabels(cells, areas, size, rare)
+        except DataError as error:
+            raise DataError(f"{region.name} region: {error}") from error
         self.region, self.size, self.seed = region, size, seed
         self.normalise, self.scheme, self.augment = normalise, scheme, augment
         self.least_valid = least_valid
-        pixels = np.array([s.area.height * s.area.width for s in self.scenes], dtype=float)
-        self._share = pixels / pixels.sum()
 
     def __getitem__(self, number: int) -> Sample:
         """Return sample `number`.
@@ -219,9 +278,10 @@ class RandomWindows:
     ) -> tuple[Scene, Window, NDArray[Any], NDArray[np.bool_]]:
         """The first window with enough valid pixels, else the one with the most."""
         best, best_share = None, 0.0
-        for _ in range(MAX_DRAWS):
-            scene = self.scenes[int(random.choice(len(self.scenes), p=self._share))]
-            window = _random_window(scene.area, self.size, random)
+        for draw, (number, window) in enumerate(islice(self.sampling.places(random), LAST_DRAW)):
+            if draw >= MAX_DRAWS and best is not None:
+                break
+            scene = self.region.scenes[number]
             values, valid = scene.image.read(window, self.region.bands)
             share = float(valid.mean())
             if share > best_share:
@@ -230,7 +290,7 @@ class RandomWindows:
                 break
         if best is None:
             raise DataError(
-                f"{self.region.name} region: {MAX_DRAWS} windows of {self.size} x {self.size} "
+                f"{self.region.name} region: {LAST_DRAW} windows of {self.size} x {self.size} "
                 f"met no valid pixel; is nearly all of it nodata?"
             )
         return best
@@ -301,12 +361,6 @@ def _spread(start: int, length: int, limit: int) -> tuple[int, int]:
     """Start and length of a stretch, spread to both sides where it is short."""
     longer = max(length, min(LEAST_SIDE, limit))
     return min(max(0, start - (longer - length) // 2), limit - longer), longer
-
-
-def _random_window(area: Window, size: int, random: np.random.Generator) -> Window:
-    row = area.row + int(random.integers(area.height - size + 1))
-    col = area.col + int(random.integers(area.width - size + 1))
-    return Window(row, col, size, size)
 
 
 def _sample(

@@ -146,9 +146,77 @@ def test_any_window_will_do_as_long_as_it_has_a_valid_pixel(tmp_path):
     assert min(windows[number].valid.sum() for number in range(20)) >= 1
 
 
+def test_a_tenth_of_valid_pixels_is_enough(tmp_path):
+    """Of 32 draws all miss now and then; no sample fails, and few have less than they should."""
+    invalid = np.ones((400, 400), bool)
+    invalid[150:276, 240:366] = False
+    windows = random_windows(make_scene(tmp_path, shape=(400, 400), invalid=invalid), size=32)
+    shares = [windows[number].valid.float().mean().item() for number in range(400)]
+    assert min(shares) > 0
+    assert np.mean(np.array(shares) < 0.25) < 0.06
+
+
+def test_a_hundredth_of_valid_pixels_is_found(tmp_path):
+    invalid = np.ones((400, 400), bool)
+    invalid[150:170, 240:260] = False
+    windows = random_windows(make_scene(tmp_path, shape=(400, 400), invalid=invalid))
+    assert all(windows[number].valid.any() for number in range(60))
+
+
+@pytest.mark.parametrize("sampling", ["class_rarity", "label_presence"])
+def test_sampling_by_labels_is_a_pure_function_too(tmp_path, sampling):
+    scene = make_scene(tmp_path)
+    forth, back = (random_windows(scene, sampling=sampling, least_valid=0.6) for _ in range(2))
+    samples = [forth[number] for number in range(6)]
+    for number in reversed(range(6)):
+        assert_same(back[number], samples[number])
+    assert len({sample.name for sample in samples}) > 1
+    assert min(sample.valid.float().mean() for sample in samples) >= 0.6
+
+
+def test_rare_classes_are_in_most_windows(tmp_path):
+    """Class b at one pixel of 3500: hardly ever met by chance, nearly always by rarity."""
+    scene = make_scene(tmp_path)
+    label = np.ones(SHAPE, np.uint8)
+    label[30, 60] = 2
+    write_raster(tmp_path / "scene_label.tif", label, grid())
+    scene = Scene(scene.image, Raster(tmp_path / "scene_label.tif"), scene.area)
+    met = {
+        sampling: [
+            bool((random_windows(scene, sampling=sampling)[number].label == 1).any())
+            for number in range(60)
+        ]
+        for sampling in ("uniform", "class_rarity")
+    }
+    assert sum(met["uniform"]) < 20
+    assert all(met["class_rarity"])
+
+
+def test_sampling_by_labels_needs_labels(tmp_path):
+    scene = make_scene(tmp_path)
+    with pytest.raises(ValueError, match="class_rarity needs a class table"):
+        random_windows(scene, scheme=None, sampling="class_rarity")
+    write_raster(tmp_path / "scene_label.tif", np.zeros(SHAPE, np.uint8), grid())
+    bare = Scene(scene.image, Raster(tmp_path / "scene_label.tif"), scene.area)
+    with pytest.raises(DataError, match=r"source region: no labelled valid pixel"):
+        random_windows(bare, sampling="label_presence")
+
+
+def test_labels_are_read_once_to_check_and_to_sample(tmp_path):
+    scene = make_scene(tmp_path)
+    whole = region(scene)
+    whole.check(SCHEME)
+    (tmp_path / "scene_label.tif").unlink()
+    counted = whole.label_cells(SCHEME)
+    assert whole.label_cells(SCHEME, most=64) is counted
+    np.testing.assert_array_equal(whole.class_counts(SCHEME), counted.totals)
+
+
 def test_scene_without_a_valid_pixel(tmp_path):
     windows = random_windows(make_scene(tmp_path, invalid=np.ones(SHAPE, bool)))
-    with pytest.raises(DataError, match="source region: 32 windows of 16 x 16 met no valid pixel"):
+    with pytest.raises(
+        DataError, match="source region: 1024 windows of 16 x 16 met no valid pixel"
+    ):
         windows[0]
 
 

@@ -98,6 +98,8 @@ def test_frames_stay_upright_unless_a_flip_is_asked_for():
     del values["training"]
     assert config.parse(values, where="test").training.augment == []
     assert small("training.augment=[flip]").training.augment == ["flip"]
+    with pytest.raises(ConfigError, match=r"training\.sampling: frames .* choose uniform"):
+        small("training.sampling=class_rarity")
     with pytest.raises(ConfigError, match=r"'dihedral' turns frames .* choose \[flip\]"):
         small("training.augment=[flip, dihedral]")
 
