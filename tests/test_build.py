@@ -1,6 +1,8 @@
 """From a configuration to objects."""
 
 import json
+from dataclasses import asdict
+from typing import get_args
 from urllib.error import URLError
 
 import geopandas
@@ -23,6 +25,7 @@ from rsadapt.adapt.sgd import RepeatedSGD
 from rsadapt.adapt.source_only import SourceOnly
 from rsadapt.build.regions import scene_bands
 from rsadapt.classes import ClassScheme
+from rsadapt.data.augment import Augmentation, Strengths
 from rsadapt.data.procedural.world import WORLD_CLASSES
 from rsadapt.errors import ConfigError, DataError, MissingFileError
 from rsadapt.geo.grid import Grid, Window
@@ -452,6 +455,26 @@ def test_augmentations_are_those_named(settings):
         chosen = settings(f"training.augment={named}")
         windows = build.training_samples(chosen, places, normalise, "source")
         assert (windows.augment is not None) is there
+
+
+def test_augmentations_go_as_far_as_told(settings):
+    places = build.geotiff_places(settings())
+    normalise = {"source": Normaliser((0.0,) * 4, (1000.0,) * 4)}
+
+    def first(*assignments):
+        chosen = settings("training.least_valid=0", *assignments)
+        return build.training_samples(chosen, places, normalise, "source")[0]
+
+    bare, still = first("training.augment=[]"), "training.augment_strength.brightness=0"
+    assert not torch.equal(first("training.augment=[brightness]").image, bare.image)
+    assert torch.equal(first("training.augment=[brightness]", still).image, bare.image)
+
+
+def test_every_augmentation_may_be_named_and_goes_as_far_as_is_written(settings):
+    names = list(get_args(Augmentation))
+    chosen = settings(f"training.augment=[{', '.join(names)}]").training
+    assert list(chosen.augment) == names
+    assert chosen.augment_strength.model_dump() == asdict(Strengths())
 
 
 # Networks and methods

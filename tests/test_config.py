@@ -63,6 +63,12 @@ def test_unknown_recipe_lists_the_known():
             r"'source\.validation\.blocks': .*greater than or equal to 16",
         ),
         ("source.validation={blocks: 32, buffer: 32}", r"buffer must be smaller than validation"),
+        ("training.augment=[colour]", r"'training\.augment\.0': .*'band_scale'.*found 'colour'"),
+        (
+            "training.augment_strength.scale=0.5",
+            r"'training\.augment_strength\.scale': .*equal to 1",
+        ),
+        ("training.augment_strength.blurr=1", r"augment_strength\.blurr'; did you mean 'blur'\?"),
         ("training.sampling=rarity", r"'training\.sampling': .*'class_rarity'.*found 'rarity'"),
         ("training.rarity_temperature=0", r"'training\.rarity_temperature': .*greater than 0"),
         ("source.scenes=[]", r"'source\.scenes': .*at least 1"),

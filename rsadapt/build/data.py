@@ -350,9 +350,10 @@ def training_samples(
 def _augmenter(settings: config.Configuration) -> Augmenter | None:
     if not settings.training.augment:
         return None
-    from rsadapt.data.augment import Augmenter
+    from rsadapt.data.augment import Augmenter, Strengths
 
-    return Augmenter(list(settings.training.augment))
+    strengths = Strengths(**settings.training.augment_strength.model_dump())
+    return Augmenter(settings.training.augment, strengths)
 
 
 def evaluation_samples(

@@ -313,6 +313,25 @@ class OptimiserSettings(Settings):
     """Of the schedule (1 - step / horizon) ** power; 0 keeps the rate."""
 
 
+class StrengthSettings(Settings):
+    """How far augmentations go at most; how far each goes is drawn anew for every sample."""
+
+    rotate: Annotated[float, Field(ge=0, le=180)] = 180.0
+    """Degrees to either side."""
+    scale: Annotated[float, Field(ge=1)] = 1.25
+    """Factor by which windows are magnified or shrunk."""
+    brightness: Annotated[float, Field(ge=0)] = 0.3
+    """Added to all bands, in standard deviations."""
+    contrast: Annotated[float, Field(ge=0)] = 0.3
+    """0.3 multiplies distances from the window's mean by 1 / 1.3 to 1.3."""
+    band_scale: Annotated[float, Field(ge=0)] = 0.2
+    """The same for each band by itself, about the region's mean."""
+    noise: Annotated[float, Field(ge=0)] = 0.1
+    """Standard deviation, in those of a band."""
+    blur: Annotated[float, Field(ge=0)] = 1.0
+    """Standard deviation of the Gaussian, pixels."""
+
+
 class TrainingSettings(Settings):
     """How long and on what to train."""
 
@@ -333,9 +352,22 @@ class TrainingSettings(Settings):
     """Of class_rarity: a class of share f is drawn in proportion to exp((1 - f) / temperature).
     The published 0.01 hardly draws a class that has more than a tenth of the pixels; a greater one
     draws classes more evenly."""
-    augment: list[Literal["dihedral", "flip"]] = ["dihedral"]
-    """In order: see `rsadapt.data.augment`. Frames of image folders have an up and a down and bear
-    "flip" alone; theirs is [] unless given."""
+    augment: list[
+        Literal[
+            "dihedral",
+            "flip",
+            "rotate",
+            "scale",
+            "brightness",
+            "contrast",
+            "band_scale",
+            "noise",
+            "blur",
+        ]
+    ] = ["dihedral"]
+    """In order, on standardised images: see `rsadapt.data.augment`. Frames of image folders have an
+    up and a down and bear no "dihedral" or "rotate"; theirs is [] unless given."""
+    augment_strength: StrengthSettings = StrengthSettings()
     least_valid: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of valid pixels a training window should have."""
     workers: Annotated[int, Field(ge=0)] = 2
@@ -473,10 +505,11 @@ class Configuration(Settings):
                 )
 
     def _check_augment(self) -> None:
-        if _kind(self.source) == "image_folder" and "dihedral" in self.training.augment:
+        turning = [name for name in ("dihedral", "rotate") if name in self.training.augment]
+        if _kind(self.source) == "image_folder" and turning:
             raise ValueError(
-                "training.augment: 'dihedral' turns frames of image folders upside down; choose "
-                "[flip], which leaves up and down as they are, or []"
+                f"training.augment: '{turning[0]}' turns frames of image folders upside down; "
+                f"choose [flip], which leaves up and down as they are, or []"
             )
 
     def least_sides(self) -> dict[str, int]:

@@ -337,7 +337,7 @@ training:
   steps: 4000
   batch_size: 4 # windows of each region in a step
   tile: {tile} # pixels of a window's side; the smallest scene and a training part must hold it
-  augment: [dihedral] # flips and quarter turns
+  augment: [dihedral] # flips and quarter turns; also: rotate, scale, brightness, contrast, noise
 
 prediction:
   tile: 512

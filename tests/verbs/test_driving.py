@@ -102,6 +102,9 @@ def test_frames_stay_upright_unless_a_flip_is_asked_for():
         small("training.sampling=class_rarity")
     with pytest.raises(ConfigError, match=r"'dihedral' turns frames .* choose \[flip\]"):
         small("training.augment=[flip, dihedral]")
+    with pytest.raises(ConfigError, match=r"'rotate' turns frames .* choose \[flip\]"):
+        small("training.augment=[brightness, rotate]")
+    assert small("training.augment=[scale, brightness, blur]").training.augment[0] == "scale"
 
 
 @pytest.mark.parametrize(
