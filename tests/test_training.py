@@ -100,7 +100,7 @@ def test_parts_may_be_blocks_of_which_every_pixel_is_scored_once(run, values):
 
 
 def test_workers_change_nothing(run):
-    changes = ["training.augment=[dihedral]"]
+    changes = ["training.augment=[dihedral, rotate, blur]"]
     assert same_learning(run("one", *changes), run("two", *changes, "training.workers=2"))
 
 
