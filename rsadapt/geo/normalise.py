@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsadapt.errors import ConfigError, ShapeError
-from rsadapt.geo.statistics import BandStatistics
+from rsadapt.geo.statistics import BandStatistics, constant_bands
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,10 @@ class Normaliser:
     @classmethod
     def from_statistics(cls, statistics: BandStatistics) -> Normaliser:
         """Normalise with a region's statistics; a constant band is centred and not scaled."""
-        spread = zip(statistics.minimum, statistics.maximum, statistics.std, strict=True)
+        constant = constant_bands(statistics)
         return cls(
             mean=statistics.mean,
-            std=tuple(std if low < high and std > 0 else 1.0 for low, high, std in spread),
+            std=tuple(1.0 if band in constant else std for band, std in enumerate(statistics.std)),
         )
 
     def to_dict(self) -> dict[str, Any]:
