@@ -19,6 +19,10 @@ class DataError(RsadaptError, ValueError):
     """A raster, a label or a region that cannot be used as it is."""
 
 
+class NoValidPixelError(DataError):
+    """A region of which all is nodata, masked or outside its area."""
+
+
 class MissingFileError(RsadaptError, FileNotFoundError):
     """A file or a folder that should be there and is not."""
 

@@ -15,6 +15,7 @@ from rsadapt.classes import IGNORE_INDEX, ClassScheme
 from rsadapt.data.folder import FolderDataset, Frame, dataset_scheme, listed
 from rsadapt.data.images import image_planes, read_image, read_labels, resize_labels, take_bands
 from rsadapt.errors import ConfigError, DataError
+from rsadapt.geo.fingerprint import fingerprint
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.statistics import BandStatistics, band_statistics
 from rsadapt.progress import Progress, watched
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from rsadapt.data.augment import Augmenter
 
 STATISTICS_FRAMES = 200
-"""Frames that statistics are taken of; decoding all of GTA5 for them would take a quarter hour."""
+"""Frames that statistics are taken of unless asked otherwise; decoding all of GTA5 for them would
+take a quarter hour."""
 
 CHECKED_FRAMES = 3
 """Frames opened before a run starts; one alone may happen to show no class."""
@@ -59,19 +61,43 @@ class Frames:
         """Whether every frame has labels."""
         return all(frame.label is not None for frame in self.frames)
 
-    def statistics(self, progress: Progress | None = None) -> BandStatistics:
-        """Statistics of each band at `size`, over at most 200 frames spread evenly.
+    @property
+    def ground_pixel(self) -> None:
+        """Frames show things from near and far."""
+        return None
+
+    def statistics(
+        self, progress: Progress | None = None, *, pixels: int | None = None
+    ) -> BandStatistics:
+        """Statistics of each band at `size`, over frames spread evenly.
+
+        Args:
+            progress: told of every frame.
+            pixels: about how many to look at, in whole frames; those of at most 200 frames unless
+                given.
 
         Raises:
             DataError: for an image that cannot be read.
         """
-        pixels, valid = FramePixels(self, None), np.ones(self.size, bool)
+        frames, valid = FramePixels(self, None), np.ones(self.size, bool)
         return band_statistics(
-            (take_bands(pixels.image(number), self.bands), valid)
-            for number in watched(
-                _spread(len(self.frames), STATISTICS_FRAMES), f"read {self.name}", progress
-            )
+            (
+                (take_bands(frames.image(number), self.bands), valid)
+                for number in watched(self._sample(pixels), f"read {self.name}", progress)
+            ),
+            total=len(self.frames) * valid.size,
         )
+
+    def fingerprint(self, *, pixels: int | None = None) -> str:
+        """A text that is another one wherever `statistics` might be others."""
+        images = [self.frames[number].image for number in self._sample(pixels)]
+        return fingerprint("frames", len(self.frames), images, self.size, self.bands)
+
+    def _sample(self, pixels: int | None) -> list[int]:
+        """The frames that statistics are taken of."""
+        height, width = self.size
+        most = STATISTICS_FRAMES if pixels is None else max(1, round(pixels / (height * width)))
+        return _spread(len(self.frames), most)
 
     def check(self, scheme: ClassScheme, progress: Progress | None = None) -> None:
         """Open a few frames, so that what cannot work is refused before a run starts.

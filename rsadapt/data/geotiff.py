@@ -23,11 +23,13 @@ from rsadapt.data.sampling import (
     cell_side,
     count_cells,
 )
-from rsadapt.errors import DataError
+from rsadapt.errors import DataError, NoValidPixelError
+from rsadapt.geo.fingerprint import fingerprint
 from rsadapt.geo.grid import Grid, Window, tile_windows
 from rsadapt.geo.labels import Labels
 from rsadapt.geo.normalise import Normaliser
-from rsadapt.geo.raster import Raster
+from rsadapt.geo.place import ground_length
+from rsadapt.geo.raster import BLOCK_PIXELS, Raster
 from rsadapt.geo.statistics import BandStatistics, band_statistics
 from rsadapt.progress import Progress, watched
 from rsadapt.sample import Sample
@@ -44,6 +46,9 @@ MANY_IDS = 10_000
 
 LAST_DRAW = 1024
 """Windows drawn before a region is given up, where none so far has any valid pixel."""
+
+SAMPLE_PIECE = 256 * 256
+"""Pixels of a piece of a sample for statistics, at least: blocks may be single rows."""
 
 LEAST_SIDE = 16
 """Pixels of a side of what is scored: a network needs some cells to look at."""
@@ -103,25 +108,81 @@ class Region:
         """Whether every scene has labels."""
         return all(scene.label is not None for scene in self.scenes)
 
+    @property
+    def pixels(self) -> int:
+        """Usable pixels, invalid ones included."""
+        return sum(scene.area.height * scene.area.width for scene in self.scenes)
+
+    @property
+    def ground_pixel(self) -> float | None:
+        """The median side of a scene's pixel on the ground, metres; None where none has any."""
+        lengths = [ground_length(scene.image.grid) for scene in self.scenes]
+        known = sorted(length for length in lengths if length is not None)
+        return known[len(known) // 2] if known else None
+
     def blocks(self) -> list[tuple[Scene, Window]]:
         """Every usable pixel once, in pieces that fit in memory."""
         return [
             (scene, window) for scene in self.scenes for window in scene.image.blocks(scene.area)
         ]
 
-    def statistics(self, progress: Progress | None = None) -> BandStatistics:
-        """Statistics of each band over the region's valid pixels, exact.
+    def statistics(
+        self, progress: Progress | None = None, *, pixels: int | None = None
+    ) -> BandStatistics:
+        """Statistics of each band over the region's valid pixels.
+
+        Args:
+            progress: told of every piece read.
+            pixels: about how many to look at, in whole blocks spread over the region, the same
+                every time; all unless given.
 
         Raises:
             DataError: for a region without a valid pixel, or a raster that cannot be read.
         """
+        sampled = pixels is not None and pixels < self.pixels
+        pieces = self._sample(pixels) if pixels is not None and sampled else self.blocks()
         try:
             return band_statistics(
-                scene.image.read(window, self.bands)
-                for scene, window in watched(self.blocks(), f"read {self.name}", progress)
+                (
+                    scene.image.read(window, self.bands)
+                    for scene, window in watched(pieces, f"read {self.name}", progress)
+                ),
+                total=self.pixels,
             )
+        except NoValidPixelError as error:
+            more = "; it may be the sample: raise 'statistics.pixels'" if sampled else ""
+            raise DataError(f"{self.name} region: {error}{self._empty(pieces)}{more}") from error
         except DataError as error:
             raise DataError(f"{self.name} region: {error}") from error
+
+    def fingerprint(self, *, pixels: int | None = None) -> str:
+        """A text that is another one wherever `statistics` might be others."""
+        pixels = None if pixels is None or pixels >= self.pixels else pixels
+        images = {scene.image: scene.image.files() for scene in self.scenes}
+        scenes = [(scene.image, scene.area) for scene in self.scenes]
+        return fingerprint("region", list(images.values()), scenes, self.bands, pixels)
+
+    def _sample(self, pixels: int) -> list[tuple[Scene, Window]]:
+        """Blocks of about so many pixels, one drawn from each of as many parts of equal length."""
+        pieces = [
+            (scene, window)
+            for scene in self.scenes
+            for window in scene.image.blocks(scene.area, _piece(scene.image.block_shape))
+        ]
+        count = max(1, round(len(pieces) * pixels / self.pixels))
+        places = np.arange(count) + np.random.default_rng(0).random(count)
+        return [pieces[place] for place in (places * len(pieces) / count).astype(int)]
+
+    def _empty(self, pieces: Sequence[tuple[Scene, Window]]) -> str:
+        """Say which bands have no valid pixel, where others have some."""
+        empty = [
+            band
+            for band in self.bands
+            if not any(scene.image.read(window, [band])[1].any() for scene, window in pieces)
+        ]
+        if not empty or len(empty) == len(self.bands):
+            return ""
+        return f"; without one of its own are bands {empty}: choose others with 'bands'"
 
     def check(self, scheme: ClassScheme, progress: Progress | None = None) -> None:
         """Read every label once: unknown ids and damaged files show, and labels that teach nothing.
@@ -334,6 +395,11 @@ class GridWindows:
         label = scene.read_label(window, self.scheme).astype(np.int64)
         label[~(valid & _inside(window, self._counted[number]))] = IGNORE_INDEX
         return _sample(self.normalise(values, valid), valid, label, scene, window)
+
+
+def _piece(block: tuple[int, int]) -> int:
+    """Pixels of a piece of a sample: of a block, or of several small ones."""
+    return min(BLOCK_PIXELS, max(SAMPLE_PIECE, block[0] * block[1]))
 
 
 def _fresh(window: Window, area: Window, size: int) -> Window:

@@ -32,8 +32,19 @@ class Imagery(Protocol):
         """Whether all of it has labels."""
         ...
 
-    def statistics(self, progress: Progress | None = None) -> BandStatistics:
-        """Statistics of each band over its valid pixels."""
+    @property
+    def ground_pixel(self) -> float | None:
+        """The median side of an image's pixel on the ground, metres; None where none has any."""
+        ...
+
+    def statistics(
+        self, progress: Progress | None = None, *, pixels: int | None = None
+    ) -> BandStatistics:
+        """Statistics of each band over its valid pixels, or over a sample of about `pixels`."""
+        ...
+
+    def fingerprint(self, *, pixels: int | None = None) -> str:
+        """Another one wherever `statistics` might be others."""
         ...
 
     def check(self, scheme: ClassScheme, progress: Progress | None = None) -> None:

@@ -23,6 +23,9 @@ TRUE_TO_SCALE = 0.005
 """How far a projection's lengths may be off for it to count as true: UTM's are by 0.0004 to 0.001
 in its zone. Pixel sizes that differ by less count as one."""
 
+SIZES_DIFFER = 1.1
+"""Ground sizes of a pixel that differ by more than this factor make objects look of other sizes."""
+
 Bounds = tuple[float, float, float, float]
 """(left, bottom, right, top)."""
 
@@ -135,6 +138,11 @@ def ground_length(grid: Grid) -> float | None:
 def same_size(one: float, other: float) -> bool:
     """Tell whether two lengths are one, to half a percent."""
     return abs(one - other) <= TRUE_TO_SCALE * max(one, other)
+
+
+def sizes_differ(one: float, other: float) -> bool:
+    """Tell whether things of one kind look of other sizes in pixels of two ground sizes."""
+    return max(one, other) > SIZES_DIFFER * min(one, other)
 
 
 def _own_place(

@@ -26,7 +26,7 @@ from rsadapt.errors import DataError, MissingFileError
 from rsadapt.geo.grid import Grid, Window
 
 BLOCK_PIXELS = 4 * 1024 * 1024
-"""The most pixels of one window of `Raster.blocks`."""
+"""The most pixels of one window of `Raster.blocks`, unless asked otherwise."""
 
 OPEN_FILES = 64
 """The most rasters a thread holds open; a process may often open no more than 1024 files."""
@@ -136,23 +136,33 @@ class Raster:
             valid &= np.all(np.isfinite(values), axis=0)
         return values, valid
 
-    def blocks(self, area: Window | None = None) -> Iterator[Window]:
-        """Yield windows that cover an area exactly once, at most `BLOCK_PIXELS` each.
+    def files(self) -> tuple[Path, ...]:
+        """Every file that GDAL takes pixels, masks and metadata from, such as a VRT's sources.
+
+        Raises:
+            MissingFileError, DataError: where it cannot be opened any more.
+        """
+        with open_raster(self.path) as dataset:
+            return tuple(map(Path, dataset.files))
+
+    def blocks(self, area: Window | None = None, most: int | None = None) -> Iterator[Window]:
+        """Yield windows that cover an area exactly once, at most so many pixels each.
 
         They hold whole block rows where the limit allows it, else whole blocks, so that each
         stored block is decoded once.
 
         Args:
             area: the pixels to cover, all by default.
+            most: pixels of a window, `BLOCK_PIXELS` by default.
 
         Raises:
             ValueError: for an area outside the grid.
         """
         area = area or self.grid.window
         self._check(area, [])
-        rows, cols = self.block_shape
-        width = min(_whole(BLOCK_PIXELS // rows, cols), _whole(self.grid.width + cols - 1, cols))
-        height = _whole(BLOCK_PIXELS // width, rows)
+        (rows, cols), limit = self.block_shape, most or BLOCK_PIXELS
+        width = min(_whole(limit // rows, cols), _whole(self.grid.width + cols - 1, cols))
+        height = _whole(limit // width, rows)
         for row, row_stop in _spans(area.row, area.row_stop, height):
             for col, col_stop in _spans(area.col, area.col_stop, width):
                 yield Window(row, col, row_stop - row, col_stop - col)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsadapt.errors import DataError
+from rsadapt.errors import DataError, NoValidPixelError
 
 PERCENTILES = (1, 2, 5, 25, 50, 75, 95, 98, 99)
 """Which ones are taken of each band."""
@@ -131,7 +131,8 @@ def band_statistics(
         total: pixels of the region, where blocks are a sample of it; theirs unless given.
 
     Raises:
-        DataError: where no pixel is valid, or values are too great to have a deviation.
+        NoValidPixelError: where no pixel is valid.
+        DataError: where values are too great to have a deviation.
     """
     pixels, gathered = 0, _Gathered()
     for values, valid in blocks:
@@ -142,7 +143,7 @@ def band_statistics(
             gathered.add(values[:, valid])
     moments = gathered.all_moments()
     if moments is None:
-        raise DataError(
+        raise NoValidPixelError(
             f"expected valid pixels to take statistics of, found no valid pixel among {pixels}; "
             f"check the nodata value and the mask, or leave the raster out"
         )

@@ -12,13 +12,10 @@ from rsadapt.classes import ClassScheme
 from rsadapt.data.geotiff import Region, Scene
 from rsadapt.data.imagery import Place, Places
 from rsadapt.geo.masked import MaskedRaster
-from rsadapt.geo.place import ground_length, nearly
+from rsadapt.geo.place import nearly, sizes_differ
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.warp import WarpedRaster
 from rsadapt.progress import Progress
-
-SIZES_DIFFER = 1.1
-"""Ground sizes of a pixel that differ by more than this factor make objects look of other sizes."""
 
 
 @dataclass(frozen=True)
@@ -166,20 +163,13 @@ def inspect(
 
 def _sizes(places: Places[Region]) -> tuple[str, ...]:
     """Whether a pixel is as large in the source as in the target."""
-    ours, theirs = (_ground_pixel(place) for place in (places.source, places.target))
-    if ours is None or theirs is None or max(ours, theirs) <= SIZES_DIFFER * min(ours, theirs):
+    ours, theirs = places.source.training.ground_pixel, places.target.training.ground_pixel
+    if ours is None or theirs is None or not sizes_differ(ours, theirs):
         return ()
     return (
         f"a pixel is {ours:.3g} m on the ground in the source and {theirs:.3g} m in the target, so "
         f"that things look of other sizes; bring them to one: --set target.pixel={ours:.3g}",
     )
-
-
-def _ground_pixel(place: Place[Region]) -> float | None:
-    """The median side of a training scene's pixel on the ground, metres."""
-    lengths = [ground_length(scene.image.grid) for scene in place.training.scenes]
-    known = sorted(length for length in lengths if length is not None)
-    return known[len(known) // 2] if known else None
 
 
 def _region(place: Place[Region], scheme: ClassScheme, progress: Progress | None) -> RegionFacts:

@@ -139,8 +139,32 @@ def test_ids_beyond_8_bits_are_named(frames):
 
 def test_statistics_are_those_of_the_resized_images(frames):
     plain = samples(frames, seed=None, scheme=None, normalise=Normaliser((0.0,) * 3, (1.0,) * 3))
-    blocks = [(plain[n].image.numpy(), plain[n].valid.numpy()) for n in range(5)]
+    blocks = [(plain[n].image.numpy().astype(np.uint8), plain[n].valid.numpy()) for n in range(5)]
     assert frames.statistics() == band_statistics(blocks)
+    assert frames.statistics().basis == "all pixels"
+
+
+def test_statistics_of_about_so_many_pixels_take_whole_frames(frames):
+    few = frames.statistics(pixels=round(2.4 * SIZE[0] * SIZE[1]))
+    assert few.pixels == 2 * SIZE[0] * SIZE[1]
+    assert few.basis == "a sample of 40 % of pixels"
+    assert frames.statistics(pixels=1).pixels == SIZE[0] * SIZE[1]
+    assert frames.statistics(pixels=10**9) == frames.statistics()
+
+
+def test_fingerprint_tells_what_statistics_were_taken_of(frames):
+    mark = frames.fingerprint()
+    assert frames.fingerprint(pixels=10**9) == mark
+    others = [
+        frames.fingerprint(pixels=1),
+        replace(frames, bands=(1, 2, 3)).fingerprint(),
+        replace(frames, size=(8, 16)).fingerprint(),
+        replace(frames, frames=frames.frames[1:]).fingerprint(),
+    ]
+    file = frames.frames[2].image
+    file.write_bytes(file.read_bytes() + b"0")
+    assert len({mark, frames.fingerprint(), *others}) == 6
+    assert replace(frames, name="target").fingerprint() == frames.fingerprint()
 
 
 def test_statistics_spread_over_many_frames(frames):

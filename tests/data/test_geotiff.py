@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import torch
 from affine import Affine
 from hypothesis import given, settings
@@ -21,15 +22,17 @@ from rsadapt.errors import DataError
 from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
+from rsadapt.geo.warp import WarpedRaster
 from rsadapt.geo.writer import write_raster
 
 SHAPE = (50, 70)
+UTM = rasterio.CRS.from_epsg(32632)
 SCHEME = ClassScheme(("a", "b"), ((1,), (2,)), ((0, 0, 0), (9, 9, 9)), ignored=(0,))
 AS_IT_IS = Normaliser((0.0, 0.0), (1.0, 1.0))
 
 
 def grid(shape=SHAPE, left=0):
-    return Grid(*shape, Affine(2, 0, left, 0, -2, 0), rasterio.CRS.from_epsg(32632))
+    return Grid(*shape, Affine(2, 0, left, 0, -2, 0), UTM)
 
 
 def places(shape=SHAPE):
@@ -321,6 +324,92 @@ def test_statistics_of_a_region_without_data_name_it(tmp_path):
     empty = region(make_scene(tmp_path, invalid=np.ones(SHAPE, bool)))
     with pytest.raises(DataError, match=r"source region: .*no valid pixel"):
         empty.statistics()
+
+
+def test_an_empty_band_is_named(tmp_path):
+    scene = make_scene(tmp_path)
+    values, _ = scene.image.read()
+    write_raster(scene.image.path, np.stack([values[0], values[0] * 0]), grid(), nodata=0)
+    with pytest.raises(DataError, match=r"without one of its own are bands \[2\]: .*'bands'"):
+        region(Scene(Raster(scene.image.path), None, scene.area)).statistics()
+
+
+@pytest.fixture
+def wide(tmp_path):
+    """A region of two scenes of many blocks, a third of one of them invalid."""
+    values = np.random.default_rng(0).integers(1, 9000, (2, 2, 1500, 2000)).astype(np.uint16)
+    values[1] += 5000
+    values[0, :, :500] = 0
+    for number, scene in enumerate(values):
+        write_raster(tmp_path / f"{number}.tif", scene, grid(scene.shape[1:]), nodata=0)
+    files = [Raster(tmp_path / f"{number}.tif") for number in range(2)]
+    return region(*(Scene(file, None, file.grid.window) for file in files))
+
+
+def test_a_sample_is_spread_over_the_region_and_says_its_share(wide):
+    whole, told = wide.statistics(), []
+    found = wide.statistics(lambda *call: told.append(call), pixels=1_500_000)
+    assert (whole.basis, whole.pixels) == ("all pixels", 6_000_000)
+    assert found.total == 6_000_000
+    assert found.pixels == pytest.approx(1_500_000, rel=0.15)
+    assert found.basis == f"a sample of {100 * found.pixels / 6e6:.2g} % of pixels"
+    assert len(told) > 4
+    assert found == wide.statistics(pixels=1_500_000)
+    assert found.valid_share == pytest.approx(whole.valid_share, abs=0.1)
+    assert found.mean == pytest.approx(whole.mean, rel=0.05)
+    assert np.array(found.percentiles) == pytest.approx(np.array(whole.percentiles), rel=0.1)
+    assert wide.statistics(pixels=10**7) == whole
+
+
+def test_a_sample_that_meets_nothing_says_so(tmp_path):
+    invalid = np.ones((900, 900), bool)
+    invalid[-1, -1] = False
+    some = region(make_scene(tmp_path, shape=(900, 900), invalid=invalid))
+    assert some.statistics().valid == 1
+    with pytest.raises(DataError, match=r"it may be the sample: raise 'statistics\.pixels'"):
+        some.statistics(pixels=10)
+
+
+def test_fingerprint_of_a_region_tells_whether_its_statistics_still_hold(wide, tmp_path):
+    first, second = wide.scenes
+    mark = wide.fingerprint()
+    again = [Scene(Raster(s.image.path), None, s.area) for s in wide.scenes]
+    assert region(*again).fingerprint() == mark == wide.fingerprint(pixels=10**7)
+    assert Region("target", tuple(again), (1, 2)).fingerprint() == mark
+    coarse = Grid(750, 1000, Affine(4, 0, 0, 0, -4, 0), UTM)
+    shifted = Grid(750, 1000, Affine(4, 0, 4, 0, -4, 0), UTM)
+    others = [
+        wide.fingerprint(pixels=1000),
+        region(first).fingerprint(),
+        Region("source", wide.scenes, (2, 1)).fingerprint(),
+        region(first, Scene(second.image, None, Window(0, 0, 1500, 1999))).fingerprint(),
+    ]
+    for kind, place in (("nearest", coarse), ("bilinear", coarse), ("nearest", shifted)):
+        image = WarpedRaster(first.image, place, kind)
+        others.append(region(Scene(image, None, place.window)).fingerprint())
+    stored = tmp_path / "1.tif"
+    stored.write_bytes(stored.read_bytes() + b"0")
+    assert len({mark, *others, region(*again).fingerprint()}) == 9
+
+
+def test_fingerprint_sees_the_sources_of_a_mosaic(wide, tmp_path):
+    file = tmp_path / "all.vrt"
+    rasterio.shutil.copy(tmp_path / "0.tif", file, driver="VRT")
+    mosaic = region(Scene(Raster(file), None, Window(0, 0, 1500, 2000)))
+    before = mosaic.fingerprint()
+    stored = tmp_path / "0.tif"
+    stored.write_bytes(stored.read_bytes() + b"0")
+    assert mosaic.fingerprint() != before
+
+
+def test_ground_pixel_is_the_median_of_the_scenes(tmp_path):
+    def scene(pixel, crs=UTM):
+        place = Grid(20, 20, Affine(pixel, 0, 5e5, 0, -pixel, 5e6), crs)
+        write_raster(tmp_path / f"{pixel}.tif", np.ones((2, 20, 20), np.uint8), place)
+        return Scene(Raster(tmp_path / f"{pixel}.tif"), None, place.window)
+
+    assert region(scene(2), scene(9), scene(3)).ground_pixel == pytest.approx(3)
+    assert region(scene(4, crs=None)).ground_pixel is None
 
 
 def test_classes_are_counted_at_valid_pixels(tmp_path):
