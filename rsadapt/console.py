@@ -164,6 +164,8 @@ def _class_table(report: Values, title: str) -> Table:
         )
     if "initial_weights" in report:
         caption += f"; initial weights: {report['initial_weights']}"
+    if report.get("statistics", "all pixels") != "all pixels":
+        caption += f"; standardised by the statistics of {report['statistics']}"
     headings = ["class", "IoU %", "F1 %", "user's %", "producer's %", "pixels"]
     table = _table(title, headings, caption)
     for name, figures in report["classes"].items():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,25 @@ class Facts:
         normalise: how each domain's images are standardised.
         bands: bands read from a scene, 1-based.
         record: how the run came to be, JSON-ready.
+        statistics: of each domain's bands, where something needed them; old checkpoints hold
+            none.
+        ground_pixels: the side of a pixel on the ground that each domain was trained at, metres,
+            where it is known; old checkpoints hold none.
     """
 
     settings: config.Configuration
     normalise: build.Normalisers
     bands: tuple[int, ...]
     record: dict[str, Any]
+    statistics: Mapping[Domain, build.Taken] = field(default_factory=dict)
+    ground_pixels: Mapping[Domain, float] = field(default_factory=dict)
+
+    def basis(self, domain: Domain) -> str | None:
+        """What the statistics were taken of that standardise a domain; None where nobody knows."""
+        for taken in self.statistics.values():
+            if Normaliser.from_statistics(taken.statistics) == self.normalise[domain]:
+                return taken.statistics.basis
+        return None
 
     def to_json(self) -> str:
         """All of it as one text, for the checkpoint."""
@@ -51,6 +64,8 @@ class Facts:
                 "normalise": {name: n.to_dict() for name, n in self.normalise.items()},
                 "bands": self.bands,
                 "record": self.record,
+                "statistics": {name: taken.to_dict() for name, taken in self.statistics.items()},
+                "ground_pixels": self.ground_pixels,
             }
         )
 
@@ -70,6 +85,11 @@ class Facts:
             },
             bands=tuple(facts["bands"]),
             record=facts["record"],
+            statistics={
+                name: build.Taken.from_dict(taken)
+                for name, taken in facts.get("statistics", {}).items()
+            },
+            ground_pixels=facts.get("ground_pixels", {}),
         )
 
 
@@ -181,8 +201,8 @@ def load_bare(
             f"{path}: a run's checkpoint, with settings and statistics of its own; leave --recipe "
             f"out, or write its bare weights (rsadapt export-weights)"
         )
-    bands, normalise = _given(settings) or _read(settings, progress)
-    parts = _parts(settings, bands)
+    facts = _given(settings) or _read(settings, progress)
+    parts = _parts(settings, facts.bands)
     segmenter = network_of(parts)
     fit = weights.fit(segmenter, weights.named_tensors(state, path), where=path)
     if not all(segmenter.is_auxiliary(name) for name in fit.fresh):
@@ -192,23 +212,26 @@ def load_bare(
         )
     parts.statistics.load_state_dict({})
     described = f"unknown; scored is {path.name} (sha256 {digest(path)}): {fit.describe()}"
-    return _on_device(parts, Facts(settings, normalise, bands, record(settings, described)), 0)
+    made = record(settings, described, facts.statistics)
+    return _on_device(parts, replace(facts, record=made), 0)
 
 
-def _given(settings: config.Configuration) -> tuple[tuple[int, ...], build.Normalisers] | None:
-    """Bands and normalisers of a configuration that names both, without looking at images."""
+def _given(settings: config.Configuration) -> Facts | None:
+    """What holds for a configuration that names bands and normalisers, without opening images."""
     if settings.bands is None:
         return None
     given = build.given_normaliser(settings, len(settings.bands))
-    return None if given is None else (tuple(settings.bands), {"source": given, "target": given})
+    if given is None:
+        return None
+    return Facts(settings, {"source": given, "target": given}, tuple(settings.bands), {})
 
 
-def _read(
-    settings: config.Configuration, progress: Progress | None
-) -> tuple[tuple[int, ...], build.Normalisers]:
-    """Bands and normalisers of a configuration, as its images have them."""
+def _read(settings: config.Configuration, progress: Progress | None) -> Facts:
+    """What holds for a configuration, as its images have it."""
     places = build.places(settings)
-    return places.source.training.bands, build.normalisers(settings, places, progress=progress)
+    taken = build.take_statistics(settings, places, progress=progress)
+    normalise = build.normalisers(settings, places, taken)
+    return Facts(settings, normalise, places.source.training.bands, {}, taken)
 
 
 def open_model(
@@ -272,10 +295,12 @@ class Start:
     Attributes:
         weights: the initial weights, in words, for every report.
         normalise: how the source was standardised for them, None where nobody settled it.
+        known: statistics of the imagery that they were trained on.
     """
 
     weights: str
     normalise: Normaliser | None = None
+    known: build.Known = field(default_factory=dict)
 
 
 def warm_start(parts: Parts, settings: config.Configuration, bands: tuple[int, ...]) -> Start:
@@ -308,10 +333,13 @@ def warm_start(parts: Parts, settings: config.Configuration, bands: tuple[int, .
         )
     weights.load_all(parts.network, state["network"], where=file)
     parts.statistics.load_state_dict(state["statistics"])
-    return Start(settings.init_from, facts.normalise["source"])
+    known = {taken.fingerprint: taken.statistics for taken in facts.statistics.values()}
+    return Start(settings.init_from, facts.normalise["source"], known)
 
 
-def record(settings: config.Configuration, initial_weights: str) -> dict[str, Any]:
+def record(
+    settings: config.Configuration, initial_weights: str, taken: Mapping[Domain, build.Taken]
+) -> dict[str, Any]:
     """The facts every result must state, and where they were made, JSON-ready."""
     return {
         "seed": settings.seed,
@@ -322,6 +350,7 @@ def record(settings: config.Configuration, initial_weights: str) -> dict[str, An
         "evaluation": build.evaluation_words(settings),
         "target_split": build.target_split(settings),
         "frames": build.frame_words(build.frame_counts(settings)),
+        "statistics": {domain: found.statistics.basis for domain, found in taken.items()},
         **environment(),
     }
 

@@ -8,7 +8,7 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +47,11 @@ class RunFolder:
     def record(self) -> Path:
         """Seed, commit, environment and the facts every result must state, JSON."""
         return self.path / "run.json"
+
+    @property
+    def statistics(self) -> Path:
+        """Statistics of each domain's bands, JSON; not there where nothing needed them."""
+        return self.path / "statistics.json"
 
     @property
     def metrics(self) -> Path:
@@ -98,11 +103,18 @@ class RunFolder:
                 f"{differing}); go on with that one, or choose another folder"
             )
 
-    def create(self, configuration: str, record: dict[str, Any]) -> None:
+    def create(
+        self,
+        configuration: str,
+        record: dict[str, Any],
+        statistics: Mapping[str, Any] | None = None,
+    ) -> None:
         """Make the folder and write what is known before training."""
         self.check_free()
         self.path.mkdir(parents=True, exist_ok=True)
         self.record.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        if statistics:
+            self.statistics.write_text(json.dumps(statistics, indent=2) + "\n", encoding="utf-8")
         self.metrics.touch()
         self.configuration.write_text(configuration, encoding="utf-8")
 

@@ -20,6 +20,9 @@ ADAPTED_BATCH_NORM_STEPS = 200
 """Target batches that batch-norm statistics are taken from: at a momentum of 0.02, 2 % of the
 source's are left."""
 
+STATISTICS = "statistics.json"
+"""The file in a study's folder that keeps statistics of imagery, so that they are taken once."""
+
 FROM_SCRATCH: Values = {"training.steps": 800, "optimiser.rate": 0.002}
 """First part of a schedule for a small network with random weights."""
 
@@ -128,7 +131,7 @@ def run_study(
         rows: a row must stand after the one it starts from.
         seeds: each decides weights and samples, and what else `base` makes of it.
         base: gives the values of the configuration for a seed, absolute paths only.
-        out: gets a folder `seed-S/ROW` for each run.
+        out: gets a folder `seed-S/ROW` for each run, and the statistics that they share.
         progress: is told of every run's steps, under the name "ROW, seed S".
         after_each: is called when a run is done.
 
@@ -143,7 +146,7 @@ def run_study(
             run.folder.check_run(config.dump(run.settings))
     results = []
     for run in planned:
-        result = _run(run, progress)
+        result = _run(run, out / STATISTICS, progress)
         if run.row.reported:
             results.append(result)
         after_each()
@@ -258,7 +261,7 @@ def _plan(
     return planned
 
 
-def _run(run: _Planned, progress: Progress | None) -> Result:
+def _run(run: _Planned, cache: Path, progress: Progress | None) -> Result:
     """Train a run as far as it is not trained yet."""
     done = _result(run) if run.begun else None
     if done is not None:
@@ -269,7 +272,7 @@ def _run(run: _Planned, progress: Progress | None) -> Result:
         if progress is not None and task == "train":
             progress(name, done, total)
 
-    outcome = train_run(settings, run.folder.path, resume=run.begun, progress=report)
+    outcome = train_run(settings, run.folder.path, resume=run.begun, cache=cache, progress=report)
     return _as_result(run, outcome.validation)
 
 

@@ -133,6 +133,7 @@ def train_run(
     out: Path,
     *,
     resume: bool = False,
+    cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Train one run into a folder.
@@ -144,6 +145,8 @@ def train_run(
         settings: resolved configuration (see `build.configuration`).
         out: folder of the run, new or empty.
         resume: go on in a folder that already holds the run; `run.NO_MATTER` may have changed.
+        cache: a file of statistics of imagery, that runs share: what it keeps is not taken again,
+            and what is taken is added.
         progress: is told of the steps done.
 
     Raises:
@@ -157,7 +160,11 @@ def train_run(
         run.check_free()
     state = checkpoint.load(run.checkpoint) if resume and run.checkpoint.exists() else None
     if state is None:
-        session = _prepare(settings, progress)
+        files = [run.statistics] if cache is None else [run.statistics, cache]
+        known = {
+            mark: found for file in files for mark, found in build.read_statistics(file).items()
+        }
+        session = _prepare(settings, known, progress)
     else:
         checkpoint.require(state, (*PARTS, *RESUMED), where=run.checkpoint)
         facts = Facts.from_json(state["facts"], where=run.checkpoint)
@@ -167,7 +174,10 @@ def train_run(
     session.learner.set_up()
     start = 0 if state is None else session.restore(state)
     if not resume:
-        run.create(config.dump(settings), session.facts.record)
+        taken = {str(name): found.to_dict() for name, found in session.facts.statistics.items()}
+        run.create(config.dump(settings), session.facts.record, taken)
+    if cache is not None:
+        build.keep_statistics(cache, session.facts.statistics)
     run.rewind(start)
     session.train(run, start, progress)
     steps = settings.training.steps
@@ -195,7 +205,8 @@ def score(
 
     Returns:
         By domain, the report of `ConfusionMatrix.to_dict`, with the "initial_weights" that the
-        run began with.
+        run began with, and what the "statistics" were taken of that images are standardised by,
+        where that is known.
     """
     reports: dict[str, Any] = {}
     scheme = build.class_scheme(facts.settings)
@@ -212,11 +223,15 @@ def score(
         )
         report = matrix.to_dict(scheme.names)
         reports[domain] = report | {"initial_weights": facts.record["initial_weights"]}
+        if (basis := facts.basis(domain)) is not None:
+            reports[domain]["statistics"] = basis
     return reports
 
 
-def _prepare(settings: config.Configuration, progress: Progress | None) -> _Session:
-    """Open, read and check all that a new run needs."""
+def _prepare(
+    settings: config.Configuration, known: build.Known, progress: Progress | None
+) -> _Session:
+    """Open, read and check all that a new run needs, but for statistics that are known."""
     places = build.places(settings)
     scheme = build.class_scheme(settings)
     for imagery in places.labelled():  # unknown ids and damage show before anything is written
@@ -224,10 +239,24 @@ def _prepare(settings: config.Configuration, progress: Progress | None) -> _Sess
     bands = places.source.training.bands
     learner = build.learner(settings, len(bands))
     start = warm_start(learner.parts, settings, bands)
-    normalise = build.normalisers(settings, places, source=start.normalise, progress=progress)
+    taken = build.take_statistics(
+        settings,
+        places,
+        settled=start.normalise is not None,
+        known={**known, **start.known},
+        progress=progress,
+    )
+    normalise = build.normalisers(settings, places, taken, source=start.normalise)
     for domain in normalise:  # what cannot give a first sample is refused before anything is made
         build.training_samples(settings, places, normalise, domain)[0]
     for imagery in places.scored().values():
         build.evaluation_samples(settings, imagery, normalise["target"])
-    facts = Facts(settings, normalise, bands, record(settings, start.weights))
+    facts = Facts(
+        settings,
+        normalise,
+        bands,
+        record(settings, start.weights, taken),
+        taken,
+        build.ground_pixels(places),
+    )
     return _Session(settings, places, learner, facts)

@@ -405,18 +405,77 @@ def test_target_is_standardised_by_itself_by_the_source_or_by_given_numbers(sett
         for place in (places.source, places.target)
     )
     assert source != target
-    assert build.normalisers(settings(), places) == {"source": source, "target": target}
+
+    def normalisers(chosen, **options):
+        taken = build.take_statistics(chosen, places, settled="source" in options)
+        return build.normalisers(chosen, places, taken, **options)
+
+    assert normalisers(settings()) == {"source": source, "target": target}
     by_source = settings("normalise_by=source")
-    assert build.normalisers(by_source, places) == {"source": source, "target": source}
+    assert normalisers(by_source) == {"source": source, "target": source}
     trained = Normaliser((1.0,) * 4, (2.0,) * 4)
-    assert build.normalisers(by_source, places, source=trained)["target"] == trained
+    assert normalisers(by_source, source=trained)["target"] == trained
+    assert normalisers(settings(), source=trained) == {"source": trained, "target": target}
     numbers = "normalisation={mean: [1, 2, 3, 4], std: [5, 6, 7, 8]}"
     given = settings("normalise_by=given", numbers)
     told = Normaliser((1.0, 2.0, 3.0, 4.0), (5.0, 6.0, 7.0, 8.0))
-    assert build.normalisers(given, places) == {"source": told, "target": told}
+    assert normalisers(given) == {"source": told, "target": told}
     few = settings("normalise_by=given", "normalisation={mean: [1], std: [5]}")
     with pytest.raises(ConfigError, match="has 1 numbers and images have 4 bands"):
-        build.normalisers(few, places)
+        normalisers(few)
+
+
+def test_statistics_are_taken_where_they_are_needed_and_unknown(settings):
+    places = build.geotiff_places(settings())
+
+    def read(chosen, **options):
+        told = []
+        taken = build.take_statistics(
+            chosen, places, progress=lambda task, *_: told.append(task), **options
+        )
+        return taken, set(told)
+
+    both, told = read(settings())
+    assert told == {"read source", "read target"}
+    assert both["target"].statistics == places.target.training.statistics()
+    known = {taken.fingerprint: taken.statistics for taken in both.values()}
+    assert read(settings(), known=known) == (both, set())
+    assert read(settings(), settled=True)[1] == {"read target"}
+    assert read(settings("normalise_by=source"))[1] == {"read source"}
+    assert read(settings("normalise_by=source"), settled=True) == ({}, set())
+    assert read(settings("normalise_by=source"), settled=True, known=known) == (both, set())
+    sampled, told = read(settings("statistics.pixels=1000"), known=known)
+    assert told == {"read source", "read target"}
+    assert sampled["source"].fingerprint not in known
+
+
+def test_bands_of_one_value_are_told_of_with_their_domain(country):
+    settings = country("bands=[2, 1]")
+    places = build.geotiff_places(settings)
+    with pytest.warns(UserWarning, match="band") as told:
+        taken = build.take_statistics(settings, places)
+    messages = [str(warning.message) for warning in told]
+    assert [message.split(" in every")[0] for message in messages] == [
+        f"{name}: band {band} is 1" for name in ("source", "target") for band in (2, 1)
+    ]
+    assert "(all pixels); it is centred and not scaled" in messages[0]
+    assert build.normalisers(settings, places, taken)["target"] == Normaliser((1, 1), (1, 1))
+
+
+def test_kept_statistics_are_read_again_and_added_to(settings, tmp_path):
+    places = build.geotiff_places(settings())
+    taken = build.take_statistics(settings(), places)
+    file = tmp_path / "statistics.json"
+    assert build.read_statistics(file) == {}
+    for domain in ("source", "target"):
+        build.keep_statistics(file, {domain: taken[domain]})
+    assert build.read_statistics(file) == {
+        found.fingerprint: found.statistics for found in taken.values()
+    }
+    assert list(tmp_path.iterdir()) == [file]
+    for text in ("", "[]", "{}", '{"a": 1}', '{"a": {"fingerprint": "b"}}'):
+        file.write_text(text)
+        assert build.read_statistics(file) == {}
 
 
 def test_streams_of_runs_and_domains_differ(settings):

@@ -94,6 +94,14 @@ def test_initial_weights_are_said_where_they_are_known(report, capsys):
     assert "initial weights" not in capsys.readouterr().out
 
 
+def test_statistics_of_a_sample_are_said(report, capsys):
+    for basis in ("all pixels", "a sample of 12 % of pixels"):
+        console.show(console.report_tables(report | {"statistics": basis}, "target"))
+    words = " ".join(capsys.readouterr().out.split())
+    assert words.count("by the statistics of a sample of 12 % of pixels") == 1
+    assert "all pixels" not in words
+
+
 def split(name="train", **changes):
     sound = {
         "found": 2975,

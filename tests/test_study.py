@@ -10,6 +10,7 @@ import yaml
 
 from rsadapt import config, study
 from rsadapt.adapt import checkpoint
+from rsadapt.data.geotiff import Region
 from rsadapt.errors import ConfigError, InterruptedTrainingError, OutputExistsError
 from rsadapt.run import RunFolder
 from rsadapt.study import Result, Row, best_snapshots, run_study, standard_rows, summary
@@ -55,6 +56,21 @@ def test_every_row_runs_with_every_seed(base, tmp_path):
     assert adapted["network"]["batch_norm"] == "both"
     assert adapted["network"]["rates"] == [1, 3]
     assert base(0) == before
+
+
+def test_statistics_of_imagery_that_rows_share_are_taken_once(base, tmp_path, monkeypatch):
+    taken, whole = [], Region.statistics
+
+    def statistics(self, *args, **options):
+        taken.append(self.name)
+        return whole(self, *args, **options)
+
+    monkeypatch.setattr(Region, "statistics", statistics)
+    on_target = Row("on-target", SOURCE_ONLY.changes | {"source": base(0)["target"]})
+    results = run_study([SOURCE_ONLY, ADAPTED, on_target], [0, 1], base, tmp_path)
+    assert taken == ["source", "target"]
+    assert len((tmp_path / "seed-1" / "on-target" / "statistics.json").read_text()) > 100
+    assert len(results) == 6
 
 
 def test_rows_that_others_start_from_may_go_unreported(base, tmp_path):

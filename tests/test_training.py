@@ -14,6 +14,8 @@ from rasterio.crs import CRS
 
 from rsadapt import build, config
 from rsadapt.adapt import checkpoint
+from rsadapt.data import geotiff
+from rsadapt.data.geotiff import Region
 from rsadapt.errors import (
     CheckpointError,
     ConfigError,
@@ -330,6 +332,88 @@ def test_record_states_what_every_result_must(run):
     assert config.parse(yaml.safe_load(outcome.run.configuration.read_text()), where="") == (
         facts.settings
     )
+
+
+# Statistics
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The domains whose statistics are taken, as they are."""
+    taken = []
+    whole = Region.statistics
+
+    def statistics(self, *args, **options):
+        taken.append(self.name)
+        return whole(self, *args, **options)
+
+    monkeypatch.setattr(Region, "statistics", statistics)
+    return taken
+
+
+def test_statistics_stand_beside_the_run_and_in_its_checkpoint(run, reads, monkeypatch):
+    monkeypatch.setattr(geotiff, "_piece", lambda block: 4000)  # scenes here are one block
+    outcome = run("run", "statistics.pixels=20000")
+    assert reads == ["source", "target"]
+    facts = load(outcome.run.path).facts
+    told = json.loads(outcome.run.statistics.read_text())
+    assert {name: build.Taken.from_dict(found) for name, found in told.items()} == facts.statistics
+    assert facts.statistics["target"].statistics.pixels < 192 * 192 * 0.7
+    basis = told["target"]["basis"]
+    assert basis.startswith("a sample of ")
+    assert facts.record["statistics"]["target"] == basis
+    assert outcome.validation["target"]["statistics"] == basis
+    assert facts.normalise["target"].mean == facts.statistics["target"].statistics.mean
+
+
+def test_given_numbers_need_no_statistics(run, reads):
+    numbers = "normalisation={mean: [1, 2, 3, 4], std: [5, 6, 7, 8]}"
+    outcome = run("run", "normalise_by=given", numbers)
+    assert reads == []
+    assert not outcome.run.statistics.exists()
+    assert "statistics" not in outcome.validation["target"]
+
+
+def test_statistics_are_not_taken_again_where_a_run_goes_on(run, reads, tmp_path):
+    first = run("one")
+    assert first == run("one", resume=True)
+    first.run.checkpoint.unlink()  # as where it died before the first was saved
+    again = run("one", resume=True)
+    assert reads == ["source", "target"]
+    assert again.validation == first.validation
+
+
+def test_statistics_of_the_run_started_from_are_taken_over_where_they_hold(run, own_world, reads):
+    first = run("first", "method={name: source_only}")
+    begun = f"init_from={first.run.path}"
+    then = run("then", begun)
+    assert reads == ["source", "target"]
+    assert json.loads(then.run.statistics.read_text()) == json.loads(
+        first.run.statistics.read_text()
+    )
+    (file,) = (own_world / "target").glob("*.tif")
+    with rasterio.open(file, "r+") as image:
+        image.write(image.read() // 2)
+    other = run("other", begun)
+    assert reads == ["source", "target", "target"]
+    ours, theirs = (load(found.run.path).facts.statistics for found in (other, then))
+    assert ours["source"] == theirs["source"]
+    assert ours["target"].fingerprint != theirs["target"].fingerprint
+    assert ours["target"].statistics.mean < theirs["target"].statistics.mean
+
+
+def test_checkpoints_of_before_statistics_were_kept_still_load(run):
+    outcome = run("run")
+    old = state(outcome)
+    facts = json.loads(old["facts"])
+    assert facts["ground_pixels"] == {"source": 2.0, "target": 2.0}
+    for key in ("statistics", "ground_pixels"):
+        del facts[key]
+    del facts["settings"]["statistics"], facts["record"]["statistics"]
+    checkpoint.save(outcome.run.checkpoint, old | {"facts": json.dumps(facts), "step": 2})
+    found = load(outcome.run.path).facts
+    assert (found.statistics, found.ground_pixels) == ({}, {})
+    assert run("run", resume=True).step == 3
 
 
 # Warm start

@@ -1,5 +1,12 @@
 """The only folder that turns a configuration into objects."""
 
+from rsadapt.build.band_statistics import (
+    Known,
+    Taken,
+    keep_statistics,
+    read_statistics,
+    take_statistics,
+)
 from rsadapt.build.configuration import class_scheme, configuration
 from rsadapt.build.data import (
     Normalisers,
@@ -13,6 +20,7 @@ from rsadapt.build.data import (
     frames,
     geotiff_places,
     given_normaliser,
+    ground_pixels,
     known_datasets,
     normalisers,
     places,
@@ -35,7 +43,9 @@ from rsadapt.build.learning import (
 )
 
 __all__ = [
+    "Known",
     "Normalisers",
+    "Taken",
     "batch_norm_policy",
     "batch_norm_words",
     "batches",
@@ -51,6 +61,8 @@ __all__ = [
     "frames",
     "geotiff_places",
     "given_normaliser",
+    "ground_pixels",
+    "keep_statistics",
     "known_datasets",
     "learner",
     "method",
@@ -59,10 +71,12 @@ __all__ = [
     "places",
     "prepared_folder",
     "prepared_frames",
+    "read_statistics",
     "schedule",
     "scored",
     "set_process",
     "statistics",
+    "take_statistics",
     "target_split",
     "training_samples",
 ]

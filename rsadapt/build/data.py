@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rsadapt import config
 from rsadapt.adapt.batch_norm import Domain
+from rsadapt.build.band_statistics import Taken
 from rsadapt.build.configuration import class_scheme
 from rsadapt.build.learning import method
 from rsadapt.data.cityscapes import CITYSCAPES
@@ -22,7 +23,6 @@ from rsadapt.data.synscapes import SYNSCAPES
 from rsadapt.data.synthia import SYNTHIA
 from rsadapt.errors import ConfigError, DataError, MissingFileError
 from rsadapt.geo.normalise import Normaliser
-from rsadapt.progress import Progress
 from rsadapt.sample import Batch
 
 if TYPE_CHECKING:
@@ -258,27 +258,36 @@ def frame_counts(settings: config.Configuration) -> dict[str, tuple[int, int | N
 def normalisers(
     settings: config.Configuration,
     both: Places[Imagery],
+    taken: Mapping[Domain, Taken],
     *,
     source: Normaliser | None = None,
-    progress: Progress | None = None,
 ) -> Normalisers:
     """How each domain's images are standardised.
 
     Args:
         settings: the configuration.
-        both: the imagery whose statistics are read where they are needed.
+        both: the imagery.
+        taken: its statistics, see `take_statistics`.
         source: how the source is standardised, where a trained network settled it before.
-        progress: is told of what is read.
     """
     given = given_normaliser(settings, both.bands)
     if given is not None:
         return {"source": given, "target": given}
     if source is None:
-        source = Normaliser.from_statistics(both.source.training.statistics(progress))
+        source = Normaliser.from_statistics(taken["source"].statistics)
     if settings.normalise_by == "source":
         return {"source": source, "target": source}
-    target = Normaliser.from_statistics(both.target.training.statistics(progress))
+    target = Normaliser.from_statistics(taken["target"].statistics)
     return {"source": source, "target": target}
+
+
+def ground_pixels(both: Places[Imagery]) -> dict[Domain, float]:
+    """The side of a pixel on the ground that each domain is trained at, metres, where known."""
+    found: dict[Domain, float | None] = {
+        "source": both.source.training.ground_pixel,
+        "target": both.target.training.ground_pixel,
+    }
+    return {domain: pixel for domain, pixel in found.items() if pixel is not None}
 
 
 def given_normaliser(settings: config.Configuration, bands: int) -> Normaliser | None:

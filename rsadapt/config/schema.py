@@ -193,6 +193,15 @@ class NormalisationSettings(Settings):
     std: list[Annotated[float, Field(gt=0)]]
 
 
+class StatisticsSettings(Settings):
+    """What the statistics of a domain's bands are taken of."""
+
+    pixels: Annotated[int, Field(ge=1)] | None = None
+    """About how many pixels of each domain to look at, in whole blocks or frames spread evenly, the
+    same every time; all pixels unless given, and of image folders those of at most 200 frames.
+    Reports say what share it was."""
+
+
 class NetworkSettings(Settings):
     """The segmentation network."""
 
@@ -419,6 +428,7 @@ class Configuration(Settings):
     """Whose statistics standardise the target: its own, the source's, or for both domains the
     numbers of `normalisation`."""
     normalisation: NormalisationSettings | None = None
+    statistics: StatisticsSettings = StatisticsSettings()
     prepared: str | None = None
     """Folder of frames that `rsadapt prepare` resized, relative to `root`; for image folders."""
     source: DomainSettings

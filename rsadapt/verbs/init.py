@@ -301,6 +301,7 @@ classes:
 ignored_ids: {list(ignored)} # label ids of unlabelled pixels; add 0 here if that is what it means
 {chosen}
 normalise_by: region # each region by its own statistics; source: both by the source's
+# statistics: {{pixels: 50000000}} # of a sample of about so many pixels; of all unless given
 
 source: # labelled
 {_files("scenes", patterns["source"])}
