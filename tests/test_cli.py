@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ from rsadapt import cli
 from rsadapt.data.procedural.street import write_streets
 from rsadapt.errors import DataError, InterruptedTrainingError
 from rsadapt.geo.grid import Grid
+from rsadapt.geo.raster import Raster
 from rsadapt.geo.writer import write_raster
 from rsadapt.verbs import benchmark, demo, predict, train
 
@@ -244,6 +246,14 @@ def test_all_verbs_from_files_to_scores(scenes):
     predicted = succeed("predict", "runs/rsadapt", "--scene", "b/scene.tif", "--out", "maps")
     assert "maps/scene_classes.tif" in predicted.stdout
     assert "scene.tif: 64 of 64" in predicted.stderr
+    assert "Warning" not in predicted.output
+    finer = Raster("b/scene.tif")
+    t = finer.grid.transform
+    grid = replace(finer.grid, transform=Affine(5, 0, t.c, 0, -5, t.f))
+    write_raster(Path("finer.tif"), finer.read()[0], grid, nodata=0)
+    told = succeed("predict", "runs/rsadapt", "--scene", "finer.tif", "--out", "finer")
+    words = "Warning: finer.tif: a pixel is 5 m on the ground, and the target was trained at 10 m"
+    assert words in told.stderr
     assert "confusion" in succeed("evaluate", "maps", "--labels", "b/labels").stdout
 
 

@@ -171,20 +171,18 @@ def _predict_scenes(
     from rsadapt.geo.raster import Raster
     from rsadapt.infer.predict import predict_scene
 
-    configuration = model.facts.settings
-    chosen = configuration.source if domain == "source" else configuration.target
-    if not isinstance(chosen, RegionSettings):
-        raise ConfigError("the domains of a run are both image folders or both GeoTIFF regions")
-    wanted = chosen.bands or model.facts.bands
+    region = _region(model, domain)
+    wanted = region.bands or model.facts.bands
     rasters = [_at_trained_size(Raster(scene), model, domain) for scene in scenes]
     areas: Sequence[Mask | None] = [None] * len(rasters)
     if area:
         rasters, areas = _within(rasters, area)
+    _warn_of_other_sizes(rasters, model, domain)
     bands = [scene_bands(raster, wanted) for raster in rasters]
-    settings = configuration.prediction
+    settings = model.facts.settings.prediction
     return [
         predict_scene(
-            without_border(raster, taken, chosen),
+            without_border(raster, taken, region),
             out,
             scheme=model.scheme,
             predict=probabilities(model.parts, domain),
@@ -203,15 +201,38 @@ def _predict_scenes(
     ]
 
 
+def _warn_of_other_sizes(scenes: Sequence[Raster], model: Model, domain: Domain) -> None:
+    """Tell of scenes whose pixels show another length on the ground than training did."""
+    from rsadapt.geo.place import ground_length, nearly, sizes_differ
+
+    trained, region = model.facts.ground_pixels.get(domain), _region(model, domain)
+    if trained is None or region.pixel is not None:
+        return
+    lengths = {scene.path: ground_length(nearly(scene)) for scene in scenes}
+    other = [
+        (path, length)
+        for path, length in lengths.items()
+        if length is not None and sizes_differ(length, trained)
+    ]
+    if other:
+        (path, length), *more = other
+        others = f" and {len(more)} more of {len(scenes)} scenes" if more else ""
+        warnings.warn(
+            f"{path}{others}: a pixel is {length:.3g} m on the ground, and the {domain} was "
+            f"trained at {trained:.3g} m, so that things look of other sizes; train with "
+            f"--set {domain}.pixel={trained:.3g}, and predict brings scenes to that",
+            stacklevel=2,
+        )
+
+
 def _at_trained_size(raster: Raster, model: Model, domain: Domain) -> Raster:
     """A scene warped, in its own CRS, to the ground size that the domain was trained at."""
     from rsadapt.geo.harmonise import ground_pixel, harmonise
     from rsadapt.geo.place import own_crs, same_size
     from rsadapt.geo.warp import warped
 
-    settings = model.facts.settings
-    region = settings.source if domain == "source" else settings.target
-    if isinstance(region, FolderSettings) or region.pixel is None:
+    region = _region(model, domain)
+    if region.pixel is None:
         return raster
     if raster.grid.north_up and same_size(ground_pixel(raster), region.pixel):
         return raster
@@ -250,6 +271,15 @@ def _within(
             stacklevel=2,
         )
     return kept, parts
+
+
+def _region(model: Model, domain: Domain) -> RegionSettings:
+    """The settings of a domain of GeoTIFF scenes."""
+    settings = model.facts.settings
+    chosen = settings.source if domain == "source" else settings.target
+    if not isinstance(chosen, RegionSettings):
+        raise ConfigError("the domains of a run are both image folders or both GeoTIFF regions")
+    return chosen
 
 
 def _refuse_same_names(scenes: Sequence[Path]) -> None:

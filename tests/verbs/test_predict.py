@@ -6,6 +6,7 @@ from dataclasses import replace
 import geopandas
 import numpy as np
 import pytest
+from affine import Affine
 from shapely import box
 
 from rsadapt.classes import NODATA, ClassScheme
@@ -158,3 +159,23 @@ def test_the_border_of_the_run_is_nodata(configuration, scene, tmp_path):
     assert np.array_equal(mapped[:, 20:], Raster(file).read()[1][:, 20:])
     (made,) = predict(run, [file], tmp_path / "again", domain="source")
     assert Raster(made.classes).read()[1][:, :20].all()
+
+
+def test_scenes_of_another_ground_size_than_trained_at_are_told_of(trained, scene, tmp_path):
+    own = Raster(scene)
+    values, _ = own.read()
+    size = own.grid.pixel_size[0]
+
+    def at(factor):
+        t = own.grid.transform
+        transform = Affine(factor * t.a, 0, t.c, 0, factor * t.e, t.f)
+        file = tmp_path / f"times_{factor}.tif"
+        write_raster(file, values, replace(own.grid, transform=transform), nodata=0)
+        return file
+
+    predict(trained, [scene, at(1.09), at(0.92)], tmp_path / "as_trained")
+    words = f"times_2.tif and 1 more of 3 scenes: a pixel is {2 * size:.3g} m on the ground, .*"
+    cure = f"trained at {size:.3g} m, .* --set target.pixel={size:.3g},"
+    with pytest.warns(UserWarning, match=words + cure) as told:
+        predict(trained, [scene, at(2), at(0.5)], tmp_path / "maps")
+    assert len(told) == 1
