@@ -25,6 +25,10 @@ SAMPLE = 2**18
 """The most values of a band that are kept where they cannot be counted, and half of the fewest."""
 
 
+CACHED = 2**14
+"""Values of a band whose moments are taken at a time: their deviations stay in the cache."""
+
+
 @dataclass(frozen=True)
 class Histogram:
     """How the values of a band are spread.
@@ -184,7 +188,7 @@ class _Sample:
     rest: int = 0
     random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
-    def add(self, pixels: NDArray[np.float64]) -> None:
+    def add(self, pixels: NDArray[Any]) -> None:
         """Take in pixels [bands, pixels], of which there is one at least."""
         count = pixels.shape[1]
         while self.values.shape[1] + (self.rest + count) // self.step > SAMPLE:
@@ -221,10 +225,10 @@ class _Gathered:
             self._count(pixels)
             return
         self.whole = self.whole and pixels.dtype.kind in "iu"
-        precise = pixels.astype(np.float64)
-        moments = _Moments.of(precise)
-        self.moments = moments if self.moments is None else self.moments.merge(moments)
-        self.sample.add(precise)
+        self.sample.add(pixels)
+        for start in range(0, pixels.shape[1], CACHED):
+            moments = _Moments.of(pixels[:, start : start + CACHED].astype(np.float64))
+            self.moments = moments if self.moments is None else self.moments.merge(moments)
 
     def _count(self, pixels: NDArray[Any]) -> None:
         bits = np.dtype(f"u{pixels.dtype.itemsize}")
@@ -326,7 +330,8 @@ class _Moments:
         """Take the moments of pixels [bands, pixels]."""
         with np.errstate(over="ignore", invalid="ignore"):  # a deviation without end is told of
             mean = pixels.mean(axis=1)
-            squares = np.square(pixels - mean[:, np.newaxis]).sum(axis=1)
+            deviations = pixels - mean[:, np.newaxis]
+            squares = np.einsum("bp,bp->b", deviations, deviations)
         return cls(pixels.shape[1], mean, squares, pixels.min(axis=1), pixels.max(axis=1))
 
     @classmethod
