@@ -158,9 +158,8 @@ class Region:
     def fingerprint(self, *, pixels: int | None = None) -> str:
         """A text that is another one wherever `statistics` might be others."""
         pixels = None if pixels is None or pixels >= self.pixels else pixels
-        images = {scene.image: scene.image.files() for scene in self.scenes}
         scenes = [(scene.image, scene.area) for scene in self.scenes]
-        return fingerprint("region", list(images.values()), scenes, self.bands, pixels)
+        return fingerprint("region", scenes, self.bands, pixels)
 
     def _sample(self, pixels: int) -> list[tuple[Scene, Window]]:
         """Blocks of about so many pixels, one drawn from each of as many parts of equal length."""

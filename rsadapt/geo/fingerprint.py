@@ -16,8 +16,10 @@ DIGITS = 32
 def fingerprint(*parts: Any) -> str:
     """Hash what pixels are made of: files, grids, masks, areas, bands and choices.
 
-    A file counts by its name, size and time of change, so that a folder may be moved. Objects of
-    this package count by what they pickle as, which must be all that decides their pixels.
+    A file counts by its name, size and time of change, so that a folder may be moved; what is no
+    file of this machine counts by its address alone. Objects of this package count by what they
+    pickle as, which must be all that decides their pixels, and those that tell their `files` by
+    these too.
 
     Args:
         parts: plain values, paths, and objects of this package or of others that pickle.
@@ -35,20 +37,22 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, Path):
         return _file(value)
-    if type(value) in (list, tuple):
-        return [_plain(part) for part in value]
+    if type(value) in (list, tuple, dict):
+        parts = value.items() if isinstance(value, dict) else value
+        return [_plain(part) for part in parts]
     if type(value).__module__.split(".")[0] != __name__.split(".")[0]:
         return hashlib.sha256(pickle.dumps(value)).hexdigest()
     return [type(value).__name__, *_plain(_made_of(value))]
 
 
 def _made_of(value: Any) -> list[Any]:
-    """What makes an object of this package: its fields, or what it pickles as."""
+    """What makes an object of this package: its fields, or what it pickles as, and its files."""
+    own = vars(type(value))
     if is_dataclass(value):
         return [getattr(value, field.name) for field in fields(value)]
-    if "__reduce__" in vars(type(value)):
+    if "__reduce__" in own:
         _, made_of = value.__reduce__()
-        return list(made_of)
+        return [*made_of, *(value.files() if "files" in own else ())]
     return list(vars(value).items())
 
 

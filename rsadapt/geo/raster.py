@@ -142,7 +142,7 @@ class Raster:
         Raises:
             MissingFileError, DataError: where it cannot be opened any more.
         """
-        with open_raster(self.path) as dataset:
+        with self._open() as dataset:
             return tuple(map(Path, dataset.files))
 
     def blocks(self, area: Window | None = None, most: int | None = None) -> Iterator[Window]:
