@@ -23,6 +23,7 @@ from rsadapt.data.synscapes import SYNSCAPES
 from rsadapt.data.synthia import SYNTHIA
 from rsadapt.errors import ConfigError, DataError, MissingFileError
 from rsadapt.geo.normalise import Normaliser
+from rsadapt.progress import Progress
 from rsadapt.sample import Batch
 
 if TYPE_CHECKING:
