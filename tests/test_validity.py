@@ -110,7 +110,7 @@ def parsed(values):
 
 def batch(settings):
     both = build.places(settings)
-    normalise = build.normalisers(settings, both)
+    normalise = build.normalisers(settings, both, build.take_statistics(settings, both))
     samples = {
         domain: build.training_samples(settings, both, normalise, domain)
         for domain in ("source", "target")
