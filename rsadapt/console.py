@@ -266,14 +266,20 @@ def _scene_table(regions: Values) -> Table:
     table = _table("Scenes", headings + ["the file's own"] * warped)
     for name, region in regions.items():
         for scene in region["scenes"]:
+            by_crs, by_pixel = (
+                ", assumed" * (scene["assumed"] == field)
+                for field in ("assumed_crs", "assumed_pixel")
+            )
             _row(
                 table,
                 Path(scene["path"]).name,
                 name,
                 _sides(scene["shape"]),
-                _shortened(scene["crs"] or "none"),
+                _shortened(scene["crs"] or "none") + by_crs,
                 _sides(scene["pixel_size"]),
-                "-" if scene["ground_size"] is None else f"{_sides(scene['ground_size'])} m",
+                "-"
+                if scene["ground_size"] is None
+                else f"{_sides(scene['ground_size'])} m{by_pixel}",
                 f"{scene['bands']} {scene['dtype']}",
                 scene["nodata"] or "-",
                 *[_own_grid(scene["was"])] * warped,

@@ -27,8 +27,8 @@ def configuration(
     """
     file = _named(path)
     values = config.assign(config.load_yaml(file), list(assignments))
-    settings = config.parse(values, where=file)
     folder = file.resolve().parent
+    settings = config.parse(values, where=file, folder=folder)
     root = folder / settings.root if data is None else data
     paths = {"root": str(root.resolve())}
     if settings.init_from is not None:

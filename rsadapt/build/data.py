@@ -431,9 +431,13 @@ def target_split(settings: config.Configuration) -> str:
         )
         seen = f"{target.dataset} {target.split}"
     else:
-        same = isinstance(source, config.RegionSettings) and source.scenes == target.scenes
+        same = isinstance(source, config.RegionSettings) and (
+            (source.folder, source.scenes, source.listed)
+            == (target.folder, target.scenes, target.listed)
+        )
         split = target.validation
-        seen = f"all but {_kept(split)}" if split.share else "all"
+        whole = split.scenes or not split.share
+        seen = "all" if whole else f"all but {_kept(split)}"
     if same:
         return "trained with the target's labels, which are the source's"
     if not method(settings).uses_target:

@@ -39,6 +39,34 @@ def named_files(patterns: Sequence[str], root: Path, *, indices: bool) -> list[P
     return list(files)
 
 
+def listed_files(files: Sequence[Path], lists: Sequence[str], root: Path) -> list[Path]:
+    """Those of the files that text files list, a name a line, with its ending or without.
+
+    Raises:
+        MissingFileError: for a list that is not there, or where none of the files is listed.
+        DataError: for a list that is no text.
+    """
+    if not lists:
+        return list(files)
+    names = {Path(line).name for entry in lists for line in _lines(root / entry)}
+    found = [file for file in files if file.name in names or file.stem in names]
+    if not found:
+        raise MissingFileError(
+            f"{root / lists[0]}: lists {len(names)} names, and none of {len(files)} scenes, such "
+            f"as {files[0].name}, is among them; check 'listed'"
+        )
+    return found
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{file}: no such file, though 'listed' names it") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: expected a text file of names, found none ({error})") from error
+
+
 def _of(whole: Path, *, indices: bool) -> Iterable[Path]:
     if whole.is_dir():
         return _in_folder(whole)

@@ -2,55 +2,73 @@
 
 from __future__ import annotations
 
+import warnings
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from rsadapt import config
 from rsadapt.build.damage import without_damaged
-from rsadapt.build.files import named_files
+from rsadapt.build.files import listed_files, named_files
 from rsadapt.build.validity import usable
 from rsadapt.data.geotiff import Region, Scene
 from rsadapt.data.imagery import Place
 from rsadapt.errors import DataError
+from rsadapt.geo.assumed import assumed, assumption, on_its_scene
 from rsadapt.geo.blocks import split_blocks
-from rsadapt.geo.grid import Grid
-from rsadapt.geo.harmonise import alike, harmonise, read_crs
-from rsadapt.geo.labels import Labels
-from rsadapt.geo.place import covered
+from rsadapt.geo.grid import Grid, crs_of
+from rsadapt.geo.harmonise import alike, ground_pixel, harmonise, read_crs
+from rsadapt.geo.labels import ColourLabels, Labels
+from rsadapt.geo.place import covered, same_size
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.regions import Areas, split_areas
 from rsadapt.geo.vectors import Features, Legend, is_vector
 from rsadapt.geo.warp import warped
 
 
+@dataclass(frozen=True)
+class _Files:
+    """The files of a region, or of its validation scenes.
+
+    Attributes:
+        scenes: at least one.
+        labels: rasters in the order of the scenes, or vector files for all; none if unlabelled.
+    """
+
+    scenes: list[Path]
+    labels: list[Path]
+
+
 def geotiff_place(
     name: str, region: config.RegionSettings, settings: config.Configuration
 ) -> Place[Region]:
-    """Open a region's scenes, on one lattice, and cut them into a training and a validation part.
+    """Open a region's scenes, on one lattice, and part them into training and validation.
 
     Raises:
         MissingFileError: for a file or pattern that matches nothing.
         ConfigError: for a CRS that there is not.
         DataError: for rasters that cannot be read or placed, or band counts that do not fit.
     """
-    root = Path(settings.root)
-    label_files = named_files(region.labels, root, indices=False)
-    scenes = named_files(region.scenes, root, indices=True)
-    files = [file for file in scenes if file not in label_files]
-    if not files:
-        raise DataError(f"{name} region: every scene is also named as a label; name them apart")
-    paired = len(label_files) == len(files) and not any(map(is_vector, label_files))
-    if paired:
-        label_files = _in_order_of(files, label_files)
-    if region.damaged == "leave_out":
-        files, sound = without_damaged(name, files, label_files if paired else [])
-        label_files = sound if paired else label_files
-    images = _on_lattice(name, [Raster(file) for file in files], region)
-    labels = _labels(name, region, images, label_files)
+    root = Path(settings.root) / region.folder
+    split = region.validation
+    parts = [_files(name, part, root, region) for part in (region, split) if part.scenes]
+    rasters = [open_scene(name, file, region) for part in parts for file in part.scenes]
+    images = _on_lattice(name, rasters, region)
+    labels: list[Labels | None] = []
+    for part in parts:
+        own = slice(len(labels), len(labels) + len(part.scenes))
+        labels += _labels(name, region, rasters[own], images[own], part.labels)
     bands = _bands(name, images, region.bands or settings.bands)
     used = usable(name, region, images, labels, bands=bands, root=root, side=settings.training.tile)
-    training, validation = _split(used, region.validation)
+    if split.scenes:
+        count = len(parts[0].scenes)
+        _warn_of_overlap(name, images[:count], images[count:])
+        training, validation = _there(used[:count]), _there(used[count:])
+    else:
+        training, validation = _split(_there(used), split)
     if not training:
         raise DataError(f"{name} region: nothing is left to train on; lower 'validation.share'")
     return Place(
@@ -83,21 +101,106 @@ def _areas(grids: Sequence[Grid], split: config.SplitSettings) -> tuple[Areas, A
     )
 
 
+def _there(scenes: Sequence[Scene | None]) -> tuple[Scene, ...]:
+    """The scenes that are used."""
+    return tuple(scene for scene in scenes if scene is not None)
+
+
+def open_scene(name: str, file: Path, region: config.RegionSettings) -> Raster:
+    """Open a scene, in the place that its region assumes where the file says none.
+
+    Raises:
+        MissingFileError, DataError: as `Raster`.
+        ConfigError: for a CRS that there is not.
+    """
+    crs = None
+    if region.assumed_crs is not None:
+        crs = read_crs(region.assumed_crs, f"{name}.assumed_crs")
+    return assumed(Raster(file), crs=crs, pixel=region.assumed_pixel)
+
+
+def _files(
+    name: str,
+    part: config.RegionSettings | config.SplitSettings,
+    root: Path,
+    region: config.RegionSettings,
+) -> _Files:
+    """The files that patterns name: scenes that are listed and sound, labels in their order."""
+    label_files = named_files(part.labels, root, indices=False)
+    known = set(label_files)
+    files = [file for file in named_files(part.scenes, root, indices=True) if file not in known]
+    if not files:
+        raise DataError(f"{name} region: every scene is also named as a label; name them apart")
+    files = listed_files(files, part.listed, root)
+    if not any(map(is_vector, label_files)):
+        label_files = _in_order_of(files, label_files)
+    if region.damaged == "leave_out":
+        paired = len(label_files) == len(files) and not any(map(is_vector, label_files))
+        files, sound = without_damaged(name, files, label_files if paired else [])
+        label_files = sound if paired else label_files
+    return _Files(files, label_files)
+
+
+def _warn_of_overlap(name: str, training: Sequence[Raster], kept: Sequence[Raster]) -> None:
+    """Warn where validation scenes show what training scenes show, too."""
+    known = {image.path.resolve() for image in training}
+    seen = {number for number, image in enumerate(kept) if image.path.resolve() in known}
+    ours, theirs = ([i for i in part if _true_place(i)] for part in (training, kept))
+    if ours and theirs:
+        crs = {image.grid.crs for image in (*ours, *theirs)}
+        common = crs.pop() if len(crs) == 1 else crs_of(4326)
+        bounds = np.array([covered(image, common) for image in ours])
+        slack = min(theirs[0].grid.pixel_size) / 2 if not crs else 0.0  # edges that only touch
+        for number, image in enumerate(kept):
+            if _true_place(image):
+                left, bottom, right, top = covered(image, common)
+                width = np.minimum(bounds[:, 2], right) - np.maximum(bounds[:, 0], left)
+                height = np.minimum(bounds[:, 3], top) - np.maximum(bounds[:, 1], bottom)
+                if (np.minimum(width, height) > slack).any():
+                    seen.add(number)
+    if seen:
+        meaning = (
+            "training sees their labels, so that scores are too good; choose other scenes"
+            if name == "source"
+            else "training sees them without labels, which is worth a word beside the scores"
+        )
+        warnings.warn(
+            f"{name} region: {len(seen)} of {len(kept)} validation scenes overlap training scenes "
+            f"on the ground, such as {kept[min(seen)].path.name}; {meaning}",
+            stacklevel=2,
+        )
+
+
+def _true_place(image: Raster) -> bool:
+    """Tell whether a scene has a place that is not made up."""
+    found = assumption(image)
+    return image.grid.crs is not None and (found is None or not found.made_up)
+
+
 def _labels(
     name: str,
     region: config.RegionSettings,
+    scenes: Sequence[Raster],
     images: Sequence[Raster],
     files: Sequence[Path],
-) -> list[Labels] | None:
-    """The labels of each image; None for an unlabelled region."""
+) -> Sequence[Labels | None]:
+    """The labels of each image, None where the region has none."""
     if not files:
-        return None
+        return [None] * len(images)
     vectors = [file for file in files if is_vector(file)]
     if vectors:
         if len(vectors) < len(files):
             raise DataError(
                 f"{name} region: expected labels that are all rasters or all vector files, found "
                 f"both, such as {files[0].name} and {vectors[0].name}; name one kind"
+            )
+        nowhere = next(
+            (image for image in images if assumption(image) and not _true_place(image)), None
+        )
+        if nowhere is not None:
+            raise DataError(
+                f"{nowhere.path}: says nowhere where it lies, so that the features of {vectors[0]} "
+                f"cannot be placed on it; give its labels as a raster"
             )
         rules = region.polygons
         legend = Legend(rules.field, rules.ids, rules.inside, rules.outside, rules.radius)
@@ -108,11 +211,26 @@ def _labels(
             f"{name} region: {len(images)} scenes and {len(files)} label files; "
             f"expected one a scene, in the same order"
         )
-    return [_on_scene(Raster(file), image) for file, image in zip(files, images, strict=True)]
+    opened = (
+        on_its_scene(open_scene(name, file, region), scene)
+        for file, scene in zip(files, scenes, strict=True)
+    )
+    rasters = [_on_scene(label, image) for label, image in zip(opened, images, strict=True)]
+    if region.label_colours:
+        return [ColourLabels(raster, region.label_colours) for raster in rasters]
+    return list(rasters)
 
 
 def _on_lattice(name: str, images: list[Raster], region: config.RegionSettings) -> list[Raster]:
     """Scenes as they are where they fit together and nothing else is asked for, else warped."""
+    made_up = [image for image in images if assumption(image) and not _true_place(image)]
+    if made_up and len(made_up) < len(images):
+        raise DataError(
+            f"{made_up[0].path}: says nowhere where it lies, and {len(images) - len(made_up)} of "
+            f"{len(images)} scenes of the {name} region say it; leave it out, or give it a place"
+        )
+    if region.crs == "own":
+        return [_of_size(image, region) for image in images]
     crs = None if region.crs is None else read_crs(region.crs, f"{name}.crs")
     if crs is None and region.pixel is None and alike(images):
         return images
@@ -120,6 +238,16 @@ def _on_lattice(name: str, images: list[Raster], region: config.RegionSettings) 
     return [
         warped(image, grid, region.resampling) for image, grid in zip(images, grids, strict=True)
     ]
+
+
+def _of_size(image: Raster, region: config.RegionSettings) -> Raster:
+    """A scene in its own CRS, or UTM, at the region's ground size where it has one."""
+    if region.pixel is None:
+        return image
+    if image.grid.north_up and same_size(ground_pixel(image), region.pixel):
+        return image
+    (grid,) = harmonise([image], pixel=region.pixel)
+    return warped(image, grid, region.resampling)
 
 
 def _on_scene(label: Raster, image: Raster) -> Raster:
@@ -150,20 +278,23 @@ def _in_order_of(scenes: Sequence[Path], labels: Sequence[Path]) -> list[Path]:
     """Labels in the order of their scenes: by name where names tell, else in the order given.
 
     Names tell where each scene has one label called as itself, or as itself and more that begins
-    with neither letter nor digit, as in `s1.tif` and `s1_label.tif`.
+    with neither letter nor digit, as in `s1.tif` and `s1_label.tif`. Labels of scenes that are not
+    used are passed over then.
     """
+    ordered = sorted(labels, key=lambda label: label.stem)
+    stems = [label.stem for label in ordered]
     found = []
     for scene in scenes:
-        named = [
-            label
-            for label in labels
-            if label.stem.startswith(scene.stem)
-            and not label.stem.removeprefix(scene.stem)[:1].isalnum()
-        ]
+        named = []
+        for number in range(bisect_left(stems, scene.stem), len(stems)):
+            if not stems[number].startswith(scene.stem):
+                break
+            if not stems[number].removeprefix(scene.stem)[:1].isalnum():
+                named.append(ordered[number])
         if len(named) != 1:
             return list(labels)
         found += named
-    return found if len(set(found)) == len(labels) else list(labels)
+    return found if len(set(found)) == len(found) else list(labels)
 
 
 def _bands(

@@ -25,25 +25,25 @@ def usable(
     name: str,
     region: config.RegionSettings,
     images: Sequence[Raster],
-    labels: Sequence[Labels] | None,
+    labels: Sequence[Labels | None],
     *,
     bands: Sequence[int],
     root: Path,
     side: int,
-) -> list[Scene]:
-    """A region's scenes, valid and labelled where its settings say, without those out of its area.
+) -> list[Scene | None]:
+    """A region's scenes, valid and labelled where its settings say; None of those out of its area.
 
     Args:
         name: of the region, for messages.
         region: its settings.
         images: its scenes, on the lattice that they are used on.
-        labels: of each scene, or None.
+        labels: of each scene; None of one without.
         bands: 1-based numbers of those that are read.
         root: what relative paths start at.
         side: pixels that a scene's `area` has at least each way, where the scene has them.
 
     Returns:
-        Scenes whose `area` holds all pixels that count.
+        For each image a scene whose `area` holds all pixels that count.
 
     Raises:
         MissingFileError: for a vector file that is not there.
@@ -56,17 +56,18 @@ def usable(
             f"{name} region: none of its {len(images)} scenes, such as {images[0].path}, has a "
             f"pixel in the area of {', '.join(region.area)}; name another area or other scenes"
         )
-    found: list[Scene] = []
+    found: list[Scene | None] = []
     borders = 0
-    for number, (image, window) in enumerate(zip(images, windows, strict=True)):
+    for image, label, window in zip(images, labels, windows, strict=True):
         if window is None:
+            found.append(None)
             continue
         masks: list[Mask] = [] if area is None else [drawn(area, image)]
         border = scene_border(image, bands, region)
         if border is not None and border.pixels:
             masks.append(border)
             borders += border.pixels
-        own = None if labels is None else _seen(labels[number], region.label_ids)
+        own = None if label is None else _seen(label, region.label_ids)
         without = [] if ignored is None else [drawn(ignored, image, inside=False)]
         if own is not None and (masks or without):
             own = MaskedLabels(own, (*masks, *without))
@@ -74,7 +75,7 @@ def usable(
     if region.border is not None and not borders:
         warnings.warn(
             f"{name} region: found no border of the colour {region.border} in any of its "
-            f"{len(found)} scenes; leave 'border' out, or raise 'border_tolerance'",
+            f"{len(images)} scenes; leave 'border' out, or raise 'border_tolerance'",
             stacklevel=2,
         )
     return found

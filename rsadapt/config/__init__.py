@@ -1,6 +1,8 @@
 """The configuration: its fields, and how it is read from YAML."""
 
-from rsadapt.config.reading import assign, change, dump, load_yaml, parse, recipe
+from rsadapt.config.datasets import DatasetSettings, load_dataset
+from rsadapt.config.files import load_yaml, ready, recipe
+from rsadapt.config.reading import assign, change, dump, parse
 from rsadapt.config.schema import (
     AdaptedBatchNormSettings,
     AdversarialSettings,
@@ -19,6 +21,7 @@ __all__ = [
     "AdaptedBatchNormSettings",
     "AdversarialSettings",
     "Configuration",
+    "DatasetSettings",
     "FeatureSpaceSettings",
     "FolderSettings",
     "NetworkSettings",
@@ -30,7 +33,9 @@ __all__ = [
     "assign",
     "change",
     "dump",
+    "load_dataset",
     "load_yaml",
     "parse",
+    "ready",
     "recipe",
 ]

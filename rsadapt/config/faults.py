@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 from typing import Any, get_args
 
-from rsadapt.config.schema import GROUPS, UNIONS, ClassSettings, Configuration, Settings
+from rsadapt.config.schema import GROUPS, UNIONS, Configuration, Settings
 
 
-def explain(fault: dict[str, Any]) -> str:
-    """Turn one of pydantic's faults into a sentence."""
+def explain(fault: dict[str, Any], root: type[Settings] = Configuration) -> str:
+    """Turn one of pydantic's faults with the fields of `root` into a sentence."""
     path = _path(fault["loc"])
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(path[-1], _known_fields(fault["loc"][:-1]), 1, 0.5)
+        near = difflib.get_close_matches(path[-1], _known_fields(fault["loc"][:-1], root), 1, 0.5)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         return f"unknown key '{key}'{hint}"
     if fault["type"] == "missing":
@@ -25,29 +25,27 @@ def explain(fault: dict[str, Any]) -> str:
 
 
 def _path(loc: tuple[str | int, ...]) -> list[str]:
-    """The keys of a place in the configuration, without the members of unions in pydantic's."""
+    """The keys of a place in the configuration, without what pydantic's have besides them."""
     return [
         str(part)
         for before, part in zip((None, *loc), loc, strict=False)
-        if not (before in UNIONS and part in GROUPS)
+        if not (before in UNIONS and part in GROUPS) and part != "[key]"
     ]
 
 
-def _known_fields(loc: tuple[str | int, ...]) -> list[str]:
+def _known_fields(loc: tuple[str | int, ...], root: type[Settings]) -> list[str]:
     """The names of the fields of the group at a place in the configuration."""
-    group: type[Settings] = Configuration
+    group = root
     for part in loc:
         if part in GROUPS:
             group = GROUPS[str(part)]
-        elif isinstance(part, int):
-            group = ClassSettings
-        elif part not in ("classes", *UNIONS):
-            group = _group(group.model_fields[str(part)].annotation)
+        elif part in group.model_fields:  # else a number or name among several groups of a kind
+            group = _group(group.model_fields[str(part)].annotation) or group
     return list(group.model_fields)
 
 
-def _group(annotation: Any) -> type[Settings]:
-    """The group that a field holds, which may be None."""
-    members = get_args(annotation) or (annotation,)
-    group: type[Settings] = next(member for member in members if member is not type(None))
-    return group
+def _group(annotation: Any) -> type[Settings] | None:
+    """The group that a field holds, by itself or several of it; None where it holds none."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    return next(filter(None, map(_group, get_args(annotation))), None)

@@ -1,66 +1,18 @@
-"""Configurations from YAML files and from changes to them, checked, and written out again."""
+"""Values of configurations: changed, checked, and written out again."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from rsadapt.config.datasets import expand
 from rsadapt.config.faults import explain
+from rsadapt.config.files import Loader
 from rsadapt.config.schema import Configuration
-from rsadapt.errors import ConfigError, MissingFileError
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads 1e-4 as the number that YAML 1.2 says it is; PyYAML's 1.1 takes it for text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
-
-
-def recipe(name: str) -> Path:
-    """The file of a ready configuration, in a checkout or as installed.
-
-    Raises:
-        MissingFileError: naming the ones there are.
-    """
-    package = Path(__file__).parents[1]
-    folders = (package / "configs", package.parent / "configs")
-    folder = next((folder for folder in folders if folder.is_dir()), package)
-    file = folder / f"{name}.yaml"
-    if not file.is_file():
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-        raise MissingFileError(f"no recipe is called '{name}'; there are {known or 'none'}")
-    return file
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file that must hold a mapping.
-
-    Raises:
-        MissingFileError: where there is none.
-        ConfigError: for text that is not YAML, or no mapping.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise MissingFileError(f"{path}: no such configuration file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a readable text file ({error})") from error
-    try:
-        values = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected 'key: value' lines, found {type(values).__name__}")
-    return values
+from rsadapt.errors import ConfigError
 
 
 def assign(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
@@ -76,7 +28,7 @@ def assign(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
         if not equals or not key:
             raise ConfigError(f"'{assignment}': expected key=value, such as training.steps=500")
         try:
-            changes[key] = yaml.load(text, _Loader)
+            changes[key] = yaml.load(text, Loader)
         except yaml.YAMLError as error:
             raise ConfigError(f"'{assignment}': the value is not valid YAML") from error
     return change(values, changes)
@@ -102,14 +54,24 @@ def change(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def parse(values: dict[str, Any], *, where: object) -> Configuration:
-    """Check values against the schema.
+def parse(values: dict[str, Any], *, where: object, folder: Path | None = None) -> Configuration:
+    """Check values against the schema; parts of data sets become plain regions before.
+
+    Args:
+        values: of a configuration.
+        where: they come from, for messages.
+        folder: what relative names of data sets' files start at, the working directory by default.
 
     Raises:
+        MissingFileError: for a data set's file that is not there.
         ConfigError: naming every wrong field, and the nearest known one for an unknown.
     """
     try:
-        return Configuration.model_validate(values)
+        expanded = expand(values, folder=folder or Path())
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    try:
+        return Configuration.model_validate(expanded)
     except ValidationError as error:
         faults = [explain(dict(fault)) for fault in error.errors()]
         raise ConfigError(f"{where}: {'; '.join(faults)}") from error

@@ -23,6 +23,9 @@ LEAST_ADVERSARIAL_TILE = 32
 Weight = Annotated[float, Field(ge=0)]
 """Of a loss."""
 
+HexColour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+"""As "#rrggbb"."""
+
 
 def _label_id(value: Any) -> Any:
     """A label id that is a key: in the JSON of a checkpoint it is text."""
@@ -49,12 +52,11 @@ class ClassSettings(Settings):
     name: str
     id: int | list[int]
     """Raw label id, or several; the first is the class's code in maps (0..254)."""
-    colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
-    """As "#rrggbb"."""
+    colour: HexColour
 
 
 class SplitSettings(Settings):
-    """The part of a region kept for validation: one side of a straight line, or square blocks."""
+    """What a region is scored on: one side of a straight line, square blocks, or other scenes."""
 
     side: Literal["north", "south", "east", "west"] = "east"
     """Where validation lies, seen from the line; of no matter where there are `blocks`."""
@@ -68,11 +70,34 @@ class SplitSettings(Settings):
     """Decides which blocks; of its own, so that runs of several seeds are scored alike."""
     buffer: Annotated[int, Field(ge=0)] = 0
     """Pixels between the parts that are of neither, taken from training."""
+    scenes: list[str] = []
+    """Scenes of their own to score on, named as a region's are; all others are trained on."""
+    labels: list[str] = []
+    """Their labels."""
+    listed: list[str] = []
+    """As a region's `listed`, for them."""
 
     @model_validator(mode="after")
     def _narrow_buffer(self) -> SplitSettings:
         if self.blocks is not None and self.buffer >= self.blocks:
             raise ValueError("validation.buffer must be smaller than validation.blocks")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SplitSettings:
+        """Refuse a line, or what else cuts a region, beside scenes of their own."""
+        own = {"scenes", "labels", "listed"}
+        cuts = [
+            name
+            for name, field in type(self).model_fields.items()
+            if name not in own and getattr(self, name) != field.default
+        ]
+        if self.scenes and cuts:
+            raise ValueError(
+                f"validation.scenes and validation.{cuts[0]} exclude each other; give one"
+            )
+        if not self.scenes and (self.labels or self.listed):
+            raise ValueError("validation.labels and validation.listed need validation.scenes")
         return self
 
 
@@ -104,13 +129,20 @@ class PolygonSettings(Settings):
 class RegionSettings(Settings):
     """Where the scenes of one region lie."""
 
+    folder: str = "."
+    """What the region's files are relative to; itself relative to `root`."""
     scenes: Annotated[list[str], Field(min_length=1)]
-    """Files, glob patterns or folders, relative to `root`; or an index of files: a CSV table or
+    """Files, glob patterns or folders, relative to `folder`; or an index of files: a CSV table or
     vector file with a column such as location, or a STAC item."""
+    listed: list[str] = []
+    """Text files that list the scenes to use among these, a file name a line, with its ending or
+    without; all are used unless given."""
     labels: list[str] = []
     """Label rasters, warped onto their scenes where they lie on other grids; none for an unlabelled
     region. `s1.tif` is paired with `s1.tif` or `s1_label.tif`; where names do not tell, labels
     stand in the order of the scenes. Or vector files, drawn on every scene that they lie in."""
+    label_colours: dict[HexColour, Annotated[int, Field(ge=0)]] = {}
+    """Label id of each colour, as "#rrggbb", of label rasters that hold red, green and blue."""
     polygons: PolygonSettings = PolygonSettings()
     label_ids: dict[Annotated[int, BeforeValidator(_label_id)], int] = {}
     """Ids of the class table for ids of this region's labels; those not listed stay as they are."""
@@ -130,8 +162,14 @@ class RegionSettings(Settings):
     bands: Annotated[list[int | str], Field(min_length=1)] | None = None
     """Bands to use, by 1-based number or by name (a band's description, or its colour such as red),
     where regions order theirs differently; the configuration's `bands` unless given."""
+    assumed_crs: str | None = None
+    """CRS of files that say how large a pixel is and where, but in no CRS (`.tfw` beside them)."""
+    assumed_pixel: Annotated[float, Field(gt=0)] | None = None
+    """Metres on the ground of a pixel of scenes that say nothing of their place (PNG); they get a
+    size by it, so that `pixel` can change it, and no place: maps of them never have one."""
     crs: str | None = None
-    """CRS to bring scenes to, as "EPSG:32636"; by default their projection, else UTM."""
+    """CRS to bring scenes to, as "EPSG:32636"; by default their projection, else UTM; "own" leaves
+    each scene in its own, for regions that span the world and need no common grid."""
     pixel: Annotated[float, Field(gt=0)] | None = None
     """Metres on the ground of a pixel to bring scenes to; the coarsest's where they differ."""
     resampling: Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average"] = (
@@ -142,6 +180,12 @@ class RegionSettings(Settings):
     """Whether a scene that cannot be read to its end is an error, or left out with a warning that
     counts them; every pixel is read for that."""
     validation: SplitSettings = SplitSettings()
+
+    @model_validator(mode="after")
+    def _placed(self) -> RegionSettings:
+        if self.assumed_pixel is not None and self.crs not in (None, "own"):
+            raise ValueError("assumed_pixel gives scenes no place, so crs cannot be brought about")
+        return self
 
 
 class SizeSettings(Settings):

@@ -89,6 +89,7 @@ class WarpedRaster(Raster):
         try:
             return WarpedVRT(
                 source,
+                src_transform=self.original.grid.transform,  # it may be assumed, as the CRS may
                 crs=self.grid.crs,
                 transform=self.grid.transform,
                 width=self.grid.width,

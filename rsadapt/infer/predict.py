@@ -81,6 +81,7 @@ def predict_scene(
     tags: Mapping[str, str] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    grid: Grid | None = None,
 ) -> PredictedScene:
     """Write a scene's class map and confidence map, both or neither.
 
@@ -102,6 +103,7 @@ def predict_scene(
         tags: what both maps say of their origin.
         overwrite: replace maps that are there already, once the new ones are whole.
         progress: told the scene's name and its rows.
+        grid: where the maps say that the scene's pixels lie; the scene's own grid unless given.
 
     Raises:
         OutputExistsError: for a map that is there already, without `overwrite`, or `out` a file.
@@ -130,7 +132,7 @@ def predict_scene(
         tempfile.TemporaryDirectory(dir=out, prefix=f".{raster.path.stem}-") as staging,
     ):
         parts = Path(staging) / classes.name, Path(staging) / confidence.name
-        _write_maps(rows, *parts, grid=raster.grid, scheme=scheme, tags=tags)
+        _write_maps(rows, *parts, grid=grid or raster.grid, scheme=scheme, tags=tags)
         for part in sorted(Path(staging).iterdir()):
             part.replace(out / part.name)
     return PredictedScene(

@@ -11,6 +11,8 @@ from rsadapt import build
 from rsadapt.classes import ClassScheme
 from rsadapt.data.geotiff import Region, Scene
 from rsadapt.data.imagery import Place, Places
+from rsadapt.geo.assumed import assumption
+from rsadapt.geo.grid import Grid
 from rsadapt.geo.masked import MaskedRaster
 from rsadapt.geo.place import nearly, sizes_differ
 from rsadapt.geo.raster import Raster
@@ -27,7 +29,8 @@ class GridFacts:
         crs: as EPSG code or WKT, or None.
         pixel_size: (x, y) in CRS units.
         ground_size: (x, y) of the central pixel in metres, or None where the CRS does not say.
-        placed_by: "transform" or "control points".
+        placed_by: "transform", "control points", or what is assumed: "assumed_crs" or
+            "assumed_pixel".
     """
 
     shape: tuple[int, int]
@@ -48,6 +51,7 @@ class SceneFacts:
         crs: as EPSG code or WKT, or None.
         pixel_size: (x, y) in CRS units.
         ground_size: (x, y) of the central pixel in metres, or None where the CRS does not say.
+        assumed: what of its place is assumed, not read: "assumed_crs", "assumed_pixel" or None.
         was: the file's own grid, where the scene is warped to another, else None.
         bands: how many it has.
         dtype: NumPy name of the values' type.
@@ -60,6 +64,7 @@ class SceneFacts:
     crs: str | None
     pixel_size: tuple[float, float]
     ground_size: tuple[float, float] | None
+    assumed: str | None
     was: GridFacts | None
     bands: int
     dtype: str
@@ -199,9 +204,10 @@ def _scene(scene: Scene) -> SceneFacts:
         path=str(image.path),
         label=None if scene.label is None else str(scene.label.path),
         shape=image.grid.shape,
-        crs=None if image.grid.crs is None else str(image.grid.crs),
+        crs=_crs(image),
         pixel_size=image.grid.pixel_size,
         ground_size=image.grid.ground_size(),
+        assumed=_assumed(image),
         was=_own_grid(image.original) if isinstance(image, WarpedRaster) else None,
         bands=image.count,
         dtype=image.dtype,
@@ -213,11 +219,25 @@ def _own_grid(raster: Raster) -> GridFacts:
     grid = nearly(raster)
     return GridFacts(
         shape=grid.shape,
-        crs=None if grid.crs is None else str(grid.crs),
+        crs=_crs(raster, grid),
         pixel_size=grid.pixel_size,
         ground_size=grid.ground_size(),
-        placed_by="control points" if raster.control else "transform",
+        placed_by=_assumed(raster) or ("control points" if raster.control else "transform"),
     )
+
+
+def _assumed(raster: Raster) -> str | None:
+    """The field by which a raster's place is assumed; None where its file says it, or nothing."""
+    found = assumption(raster)
+    if found is None:
+        return None
+    return "assumed_pixel" if found.made_up else "assumed_crs"
+
+
+def _crs(raster: Raster, grid: Grid | None = None) -> str | None:
+    """The CRS of a raster, or of what it nearly is; None where it has none or a made-up one."""
+    crs = (grid or raster.grid).crs
+    return None if crs is None or _assumed(raster) == "assumed_pixel" else str(crs)
 
 
 def _part(region: Region, scheme: ClassScheme, progress: Progress | None) -> PartFacts:

@@ -61,7 +61,8 @@ def predict(
     A network of GeoTIFF regions writes a class map and a confidence map of each scene, on the
     scene's own grid; where it was trained at a ground size that its configuration names (`pixel`)
     and the scene's is another, on a grid of that size in the scene's own CRS. An unflagged border
-    that the domain was trained without (`border`) is nodata here too. A network of
+    that the domain was trained without (`border`) is nodata here too. What is assumed of a scene's
+    place (`assumed_crs`, `assumed_pixel`) is used and not written. A network of
     image folders writes `ids/NAME.png`, label ids at the frame's own size as the Cityscapes server
     takes them, and `colours/NAME.png`, the same in the classes' colours.
 
@@ -168,12 +169,12 @@ def _predict_scenes(
 ) -> list[PredictedScene]:
     from rsadapt.build.regions import scene_bands  # rasterio is not needed to predict frames
     from rsadapt.build.validity import without_border
-    from rsadapt.geo.raster import Raster
+    from rsadapt.geo.assumed import stated_grid
     from rsadapt.infer.predict import predict_scene
 
     region = _region(model, domain)
     wanted = region.bands or model.facts.bands
-    rasters = [_at_trained_size(Raster(scene), model, domain) for scene in scenes]
+    rasters = [_as_trained(scene, region, domain) for scene in scenes]
     areas: Sequence[Mask | None] = [None] * len(rasters)
     if area:
         rasters, areas = _within(rasters, area)
@@ -196,6 +197,7 @@ def _predict_scenes(
             tags=_tags(model, run, raster.path, domain),
             overwrite=overwrite,
             progress=progress,
+            grid=stated_grid(raster),
         )
         for raster, taken, part in zip(rasters, bands, areas, strict=True)
     ]
@@ -225,13 +227,14 @@ def _warn_of_other_sizes(scenes: Sequence[Raster], model: Model, domain: Domain)
         )
 
 
-def _at_trained_size(raster: Raster, model: Model, domain: Domain) -> Raster:
+def _as_trained(scene: Path, region: RegionSettings, domain: Domain) -> Raster:
     """A scene warped, in its own CRS, to the ground size that the domain was trained at."""
+    from rsadapt.build.regions import open_scene
     from rsadapt.geo.harmonise import ground_pixel, harmonise
     from rsadapt.geo.place import own_crs, same_size
     from rsadapt.geo.warp import warped
 
-    region = _region(model, domain)
+    raster = open_scene(domain, scene, region)
     if region.pixel is None:
         return raster
     if raster.grid.north_up and same_size(ground_pixel(raster), region.pixel):
