@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from rsadapt import config
 from rsadapt.build.damage import without_damaged
 from rsadapt.build.files import listed_files, named_files
@@ -19,10 +17,10 @@ from rsadapt.data.imagery import Place
 from rsadapt.errors import DataError
 from rsadapt.geo.assumed import assumed, assumption, on_its_scene
 from rsadapt.geo.blocks import split_blocks
-from rsadapt.geo.grid import Grid, crs_of
+from rsadapt.geo.grid import Grid
 from rsadapt.geo.harmonise import alike, ground_pixel, harmonise, read_crs
 from rsadapt.geo.labels import ColourLabels, Labels
-from rsadapt.geo.place import covered, same_size
+from rsadapt.geo.place import covered, overlapping, same_size
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.regions import Areas, split_areas
 from rsadapt.geo.vectors import Features, Legend, is_vector
@@ -113,9 +111,8 @@ def open_scene(name: str, file: Path, region: config.RegionSettings) -> Raster:
         MissingFileError, DataError: as `Raster`.
         ConfigError: for a CRS that there is not.
     """
-    crs = None
-    if region.assumed_crs is not None:
-        crs = read_crs(region.assumed_crs, f"{name}.assumed_crs")
+    text = region.assumed_crs
+    crs = None if text is None else read_crs(text, f"{name}.assumed_crs")
     return assumed(Raster(file), crs=crs, pixel=region.assumed_pixel)
 
 
@@ -144,20 +141,12 @@ def _files(
 def _warn_of_overlap(name: str, training: Sequence[Raster], kept: Sequence[Raster]) -> None:
     """Warn where validation scenes show what training scenes show, too."""
     known = {image.path.resolve() for image in training}
-    seen = {number for number, image in enumerate(kept) if image.path.resolve() in known}
-    ours, theirs = ([i for i in part if _true_place(i)] for part in (training, kept))
-    if ours and theirs:
-        crs = {image.grid.crs for image in (*ours, *theirs)}
-        common = crs.pop() if len(crs) == 1 else crs_of(4326)
-        bounds = np.array([covered(image, common) for image in ours])
-        slack = min(theirs[0].grid.pixel_size) / 2 if not crs else 0.0  # edges that only touch
-        for number, image in enumerate(kept):
-            if _true_place(image):
-                left, bottom, right, top = covered(image, common)
-                width = np.minimum(bounds[:, 2], right) - np.maximum(bounds[:, 0], left)
-                height = np.minimum(bounds[:, 3], top) - np.maximum(bounds[:, 1], bottom)
-                if (np.minimum(width, height) > slack).any():
-                    seen.add(number)
+    seen = [image for image in kept if image.path.resolve() in known]
+    ours, theirs = (
+        [image for image in part if _true_place(image)]
+        for part in (training, [image for image in kept if image not in seen])
+    )
+    seen += [theirs[number] for number in overlapping(ours, theirs)]
     if seen:
         meaning = (
             "training sees their labels, so that scores are too good; choose other scenes"
@@ -166,15 +155,20 @@ def _warn_of_overlap(name: str, training: Sequence[Raster], kept: Sequence[Raste
         )
         warnings.warn(
             f"{name} region: {len(seen)} of {len(kept)} validation scenes overlap training scenes "
-            f"on the ground, such as {kept[min(seen)].path.name}; {meaning}",
+            f"on the ground, such as {seen[0].path.name}; {meaning}",
             stacklevel=2,
         )
 
 
 def _true_place(image: Raster) -> bool:
     """Tell whether a scene has a place that is not made up."""
+    return image.grid.crs is not None and not _made_up(image)
+
+
+def _made_up(image: Raster) -> bool:
+    """Tell whether a scene has the size of a pixel alone, in a place that means nothing."""
     found = assumption(image)
-    return image.grid.crs is not None and (found is None or not found.made_up)
+    return found is not None and found.made_up
 
 
 def _labels(
@@ -194,9 +188,7 @@ def _labels(
                 f"{name} region: expected labels that are all rasters or all vector files, found "
                 f"both, such as {files[0].name} and {vectors[0].name}; name one kind"
             )
-        nowhere = next(
-            (image for image in images if assumption(image) and not _true_place(image)), None
-        )
+        nowhere = next((image for image in images if _made_up(image)), None)
         if nowhere is not None:
             raise DataError(
                 f"{nowhere.path}: says nowhere where it lies, so that the features of {vectors[0]} "
@@ -211,8 +203,10 @@ def _labels(
             f"{name} region: {len(images)} scenes and {len(files)} label files; "
             f"expected one a scene, in the same order"
         )
+    text = region.assumed_crs
+    crs = None if text is None else read_crs(text, f"{name}.assumed_crs")
     opened = (
-        on_its_scene(open_scene(name, file, region), scene)
+        assumed(on_its_scene(Raster(file), scene), crs=crs)
         for file, scene in zip(files, scenes, strict=True)
     )
     rasters = [_on_scene(label, image) for label, image in zip(opened, images, strict=True)]
@@ -223,7 +217,7 @@ def _labels(
 
 def _on_lattice(name: str, images: list[Raster], region: config.RegionSettings) -> list[Raster]:
     """Scenes as they are where they fit together and nothing else is asked for, else warped."""
-    made_up = [image for image in images if assumption(image) and not _true_place(image)]
+    made_up = [image for image in images if _made_up(image)]
     if made_up and len(made_up) < len(images):
         raise DataError(
             f"{made_up[0].path}: says nowhere where it lies, and {len(images) - len(made_up)} of "

@@ -100,6 +100,8 @@ def stated_grid(raster: Raster) -> Grid:
     found = assumption(raster)
     if found is None:
         return raster.grid
+    if found is raster:
+        return found.original.grid
     grid = raster.grid
     back = _after(~found.grid.transform, found.original.grid.transform)
     return Grid(grid.height, grid.width, _after(grid.transform, back))

@@ -13,7 +13,7 @@ from rasterio.transform import GCPTransformer
 from rasterio.warp import transform
 
 from rsadapt.errors import DataError
-from rsadapt.geo.grid import Grid
+from rsadapt.geo.grid import Grid, crs_of
 from rsadapt.geo.raster import GDAL_ERRORS, Raster
 
 POINTS = 33
@@ -95,6 +95,31 @@ def covered(raster: Raster, crs: CRS) -> Bounds:
     cols, rows = np.meshgrid(np.linspace(0, width, POINTS), np.linspace(0, height, POINTS))
     xs, ys = place(raster, cols.ravel().tolist(), rows.ravel().tolist(), crs)
     return float(xs.min()), float(ys.min()), float(xs.max()), float(ys.max())
+
+
+def overlapping(rasters: Sequence[Raster], others: Sequence[Raster]) -> list[int]:
+    """The positions of those among the others that show ground that one of the rasters shows.
+
+    Bounds are compared: a scene that is rotated may count that only comes close. Edges that meet do
+    not. The rasters, and the others, have a CRS.
+
+    Raises:
+        DataError: as `place`.
+    """
+    if not rasters or not others:
+        return []
+    systems = {raster.grid.crs for raster in (*rasters, *others)}
+    crs = systems.pop() if len(systems) == 1 else crs_of(4326)
+    slack = 0.0 if systems else min(others[0].grid.pixel_size) / 2  # lattices round edges
+    left, bottom, right, top = np.array([covered(raster, crs) for raster in rasters]).T
+    found = []
+    for number, other in enumerate(others):
+        bounds = covered(other, crs)
+        width = np.minimum(right, bounds[2]) - np.maximum(left, bounds[0])
+        height = np.minimum(top, bounds[3]) - np.maximum(bottom, bounds[1])
+        if (np.minimum(width, height) > slack).any():
+            found.append(number)
+    return found
 
 
 def nearly(raster: Raster) -> Grid:
