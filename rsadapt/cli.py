@@ -358,7 +358,8 @@ def check(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME...", help="Data sets, such as gta5, or recipes that use them."
+            metavar="NAME...",
+            help="Data sets, such as gta5 or loveda, their YAML files, or driving recipes.",
         ),
     ],
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Where their folders lie.")],
@@ -366,7 +367,7 @@ def check(
         bool, typer.Option("--fast", help="Count and pair files only; decode none.")
     ] = False,
 ) -> None:
-    """Look whether driving data sets are complete and sound."""
+    """Look whether data sets are complete and sound."""
     from rsadapt import console
     from rsadapt.verbs.check import check as verb
 

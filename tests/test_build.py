@@ -23,9 +23,10 @@ from rsadapt.adapt.feature_space import FeatureSpace
 from rsadapt.adapt.output_space import OutputSpace
 from rsadapt.adapt.sgd import RepeatedSGD
 from rsadapt.adapt.source_only import SourceOnly
-from rsadapt.build.regions import scene_bands
+from rsadapt.build.regions import geotiff_place, scene_bands
 from rsadapt.classes import ClassScheme
 from rsadapt.data.augment import Augmentation, Strengths
+from rsadapt.data.images import write_png
 from rsadapt.data.procedural.world import WORLD_CLASSES
 from rsadapt.errors import ConfigError, DataError, MissingFileError
 from rsadapt.geo.grid import Grid, Window
@@ -738,3 +739,153 @@ def test_a_region_of_damaged_scenes_alone_is_refused(country, tmp_path):
         (tmp_path / "b" / name).write_bytes(b"no raster")
     with pytest.raises(DataError, match=r"target region: no scene can be read, such as .*s1\.tif"):
         build.geotiff_places(country("target.damaged=leave_out"))
+
+
+def others(folder, count, *, left, value=1, labels=True):
+    """Scenes of the country's size, touching one another, with labels."""
+    for number in range(count):
+        scene(folder / f"v{number}.tif", left=left + 60 * number, value=value)
+        if labels:
+            scene(folder / f"v{number}_label.tif", bands=1, left=left + 60 * number)
+    patterns = {"scenes": [f"{folder}/v?.tif"]}
+    return patterns | ({"labels": [f"{folder}/v?_label.tif"]} if labels else {})
+
+
+def test_validation_scenes_of_their_own_are_opened_as_the_others(country, tmp_path):
+    kept = others(tmp_path / "c", 2, left=1000)
+    settings = country("target.labels=[]", f"target.validation={kept}", "target.pixel=4")
+    place = build.geotiff_places(settings).target
+    assert not place.training.labelled
+    assert [scene.image.path.stem for scene in place.training.scenes] == ["s1", "s2"]
+    assert [scene.image.path.stem for scene in place.validation.scenes] == ["v0", "v1"]
+    assert place.validation.labelled
+    for part in (place.training, place.validation):
+        assert {scene.image.grid.pixel_size for scene in part.scenes} == {(4, 4)}
+        assert {scene.area.height for scene in part.scenes} == {10}  # all of each
+    assert build.target_split(settings).startswith("trained on all, ")
+    assert set(build.scored(settings)) == {"source", "target"}
+
+
+@pytest.mark.parametrize(
+    ("domain", "left", "words"),
+    [
+        ("source", 118, "source region: 1 of 2 .*scores are too good"),  # on s1, at 100 to 160
+        ("target", 118, "target region: 1 of 2 .*without labels"),
+        ("target", 80, "target region: 2 of 2 .*without labels"),
+    ],
+)
+def test_validation_scenes_that_show_training_ground_are_counted(
+    country, tmp_path, domain, left, words
+):
+    kept = others(tmp_path / "c", 2, left=left)
+    settings = country("source.scenes=[a/s1.tif]", "source.labels=[a/s1_label.tif]",
+                       "target.scenes=[b/s1.tif]", "target.labels=[]",
+                       f"{domain}.validation={kept}")  # fmt: skip
+    with pytest.warns(UserWarning, match=words):
+        build.places(settings)
+
+
+def test_validation_scenes_that_only_touch_training_scenes_are_no_leak(country, tmp_path):
+    kept = others(tmp_path / "c", 2, left=160)
+    changes = ["source.scenes=[a/s1.tif]", "source.labels=[a/s1_label.tif]"]
+    build.places(country(*changes, f"source.validation={kept}"))
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("source.validation={scenes: [x], side: north}", "validation.scenes and validation.side"),
+        ("source.validation={scenes: [x], share: 0.1}", "validation.scenes and validation.share"),
+        ("source.validation={labels: [x]}", "need validation.scenes"),
+    ],
+)
+def test_validation_is_cut_off_or_elsewhere_not_both(country, assignment, message):
+    with pytest.raises(ConfigError, match=message):
+        country(assignment)
+
+
+def test_listed_scenes_are_used_with_their_labels(country, tmp_path):
+    (tmp_path / "some.txt").write_text("s10.tif\nfolder/s2\n\n")
+    settings = country("source.listed=[some.txt]", "source.validation.share=0")
+    scenes = build.geotiff_places(settings).source.training.scenes
+    assert [scene.image.path.stem for scene in scenes] == ["s10", "s2"]
+    assert [scene.label.path.stem for scene in scenes] == ["s10_label", "s2_label"]
+
+
+def test_lists_that_do_not_tell_are_named(country, tmp_path):
+    (tmp_path / "none.txt").write_text("s7.tif\n")
+    (tmp_path / "noise.txt").write_bytes(b"\xff\xfe\x81\x00")
+    for name, error, message in (
+        ("none", MissingFileError, "lists 1 names, and none of 3 scenes, such as s1.tif"),
+        ("gone", MissingFileError, "no such file, though 'listed' names it"),
+        ("noise", DataError, "expected a text file of names"),
+    ):
+        with pytest.raises(error, match=message):
+            build.places(country(f"source.listed=[{name}.txt]"))
+
+
+def picture(path, shape=(20, 30), bands=3):
+    """A PNG, which says nowhere where it lies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.arange(bands * shape[0] * shape[1]).reshape(bands, *shape) % 7
+    write_png(path, np.moveaxis(values.astype(np.uint8), 0, -1).squeeze())
+
+
+def test_images_without_a_place_are_scenes(country, tmp_path):
+    for region in ("p", "q"):
+        picture(tmp_path / region / "s.png")
+        picture(tmp_path / region / "s_label.png", bands=1)
+    changes = [
+        f"{domain}={{scenes: [{region}/s.png], labels: [{region}/s_label.png], "
+        f"validation: {{share: 0}}}}"
+        for domain, region in (("source", "p"), ("target", "q"))
+    ]
+    both = build.geotiff_places(country(*changes))
+    image = both.source.training.scenes[0].image
+    assert image.grid.crs is None
+    assert image.count == 3
+    with pytest.raises(DataError, match=r"north-up to be split by a line.*scenes of their own"):
+        build.places(country(*changes, "source.validation.share=0.3"))
+    with pytest.raises(DataError, match="expected a coordinate reference system, found none"):
+        build.places(country(*changes, "source.pixel=2"))
+    sized = build.geotiff_places(country(*changes, "source.pixel=2", "source.assumed_pixel=1"))
+    assert sized.source.training.scenes[0].image.grid.shape == (10, 15)
+
+
+def test_made_up_places_do_not_meet_true_ones(country, tmp_path):
+    picture(tmp_path / "p" / "s.png")
+    scene(tmp_path / "p" / "t.tif", bands=3)
+    picture(tmp_path / "p" / "small.png", (10, 10), bands=1)
+    features = geopandas.GeoDataFrame(geometry=[box(0, -9, 9, 0)], crs=UTM)
+    features.to_file(tmp_path / "houses.gpkg")
+    for source, message in (
+        ("{scenes: [p/s.png, p/t.tif], assumed_pixel: 1}", "1 of 2 scenes .* say it"),
+        ("{scenes: [p/s.png], labels: [houses.gpkg], assumed_pixel: 1}", "cannot be placed on it"),
+        ("{scenes: [p/s.png], labels: [p/small.png], assumed_pixel: 1}", "expected a coordinate"),
+    ):
+        with pytest.raises(DataError, match=message):
+            build.places(country(f"source={source}"))
+
+
+def test_labels_without_a_place_lie_on_scenes_of_their_size(country, tmp_path):
+    picture(tmp_path / "p" / "l.png", bands=1)
+    settings = country("source.scenes=[a/s1.tif]", "source.labels=[p/l.png]", "source.pixel=4")
+    label = build.geotiff_places(settings).source.training.scenes[0].label
+    ids, valid = label.read()
+    assert valid.all()
+    whole = np.arange(600).reshape(20, 30) % 7
+    quarters = whole.reshape(10, 2, 15, 2).swapaxes(1, 2).reshape(10, 15, 4)
+    assert (ids[0][..., np.newaxis] == quarters).any(-1).all()
+
+
+def test_scenes_may_keep_projections_of_their_own(country, tmp_path):
+    grid = Grid(20, 30, Affine(1, 0, 400000, 0, -1, 5e6), CRS.from_epsg(32755))
+    write_raster(tmp_path / "a" / "s3.tif", np.ones((2, 20, 30), np.uint8), grid)
+    alone = ["source.scenes=[a/s1.tif, a/s3.tif]", "source.labels=[]", "source.validation.share=0"]
+    own = country(*alone, "source.crs=own").source
+    place = geotiff_place("source", own, country(*alone))
+    assert [str(s.image.grid.crs) for s in place.training.scenes] == ["EPSG:32632", "EPSG:32755"]
+    assert [s.image.grid.shape for s in place.training.scenes] == [(20, 30)] * 2
+    sized = country(*alone, "source.crs=own", "source.pixel=2").source
+    place = geotiff_place("source", sized, country(*alone))
+    assert [s.image.grid.shape for s in place.training.scenes] == [(20, 30), (10, 15)]

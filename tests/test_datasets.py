@@ -1,5 +1,6 @@
 """Ready data sets: tiny copies of their official layouts, inspected, trained on and mapped."""
 
+import shutil
 import warnings
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rsadapt import build, config
 from rsadapt.cli import app
 from rsadapt.errors import ConfigError
 from rsadapt.geo.raster import Raster
+from rsadapt.verbs.check import check
 from rsadapt.verbs.evaluate import evaluate
 from rsadapt.verbs.inspect import inspect
 from rsadapt.verbs.predict import predict
@@ -326,3 +328,46 @@ def test_report_of_an_inspection_says_what_is_assumed(isprs, tmp_path):
     done = CliRunner().invoke(app, ["inspect", str(file)], env={"COLUMNS": "200"})
     assert done.exit_code == 0
     assert "EPSG:32632, assumed" in done.stdout
+
+
+def test_check_counts_pairs_and_holds_labels_against_the_table(isprs, loveda, tmp_path):
+    (whole,) = check(["potsdam"], isprs)
+    assert whole.complete
+    assert [part.found for part in whole.splits] == [24, 14] * 4
+    root = tmp_path / "Potsdam"
+    shutil.copytree(isprs / "Potsdam", root)
+    (root / "2_Ortho_RGB/top_potsdam_7_7_RGB.tif").unlink()
+    (root / "5_Labels_all/top_potsdam_2_13_label.tif").unlink()
+    cut = root / "3_Ortho_IRRG/top_potsdam_2_10_IRRG.tif"
+    cut.write_bytes(cut.read_bytes()[:5000])
+    odd = root / "5_Labels_all_noBoundary/top_potsdam_2_11_label_noBoundary.tif"
+    write(odd, np.full((3, 72, 72), 252, np.uint8))
+    (report,) = check(["potsdam"], tmp_path)
+    parts = {part.split: part for part in report.splits}
+    assert (parts["rgb-train"].found, parts["rgb-train"].official) == (23, 24)
+    assert parts["rgb-train"].without_image == ("top_potsdam_7_7_label.tif",)
+    assert parts["rgb-test"].without_label == ("top_potsdam_2_13_RGB.tif",)
+    assert set(parts["irrg-train"].damaged) == {cut}
+    assert "#fcfcfc (5184 pixels)" in parts["rgb-train-eroded"].damaged[odd]
+    assert parts["irrg-test-eroded"].complete
+    (few,) = check(["loveda"], loveda, decode=False)
+    assert [(part.found, part.official) for part in few.splits][:2] == [(2, 1156), (2, 1366)]
+    assert not any(part.without_label or part.without_image for part in few.splits)
+
+
+def test_check_of_a_list_counts_what_it_names(openearthmap):
+    (report,) = check(["openearthmap"], openearthmap)
+    assert [part.found for part in report.splits] == [5, 3, 0]
+    assert [len(part.without_label) for part in report.splits] == [0, 0, 0]
+    assert [len(part.damaged) for part in report.splits] == [0, 0, 1]  # test.txt lists nothing
+
+
+def test_check_takes_the_file_of_a_data_set(loveda, tmp_path):
+    file = tmp_path / "mine.yaml"
+    values = yaml.safe_load(config.ready("datasets")["loveda"].read_text())
+    for part in values["parts"].values():
+        part["count"] = 2
+    file.write_text(yaml.safe_dump(values))
+    (report,) = check([str(file)], loveda)
+    assert report.complete
+    assert report.splits[0].sizes == {(64, 64): 2}

@@ -49,14 +49,22 @@ def class_scheme(settings: config.Configuration) -> ClassScheme:
         return STREET_CLASSES
     if settings.class_table is not None:
         return DRIVING_TABLES[settings.class_table]
+    return scheme_of(settings.classes, settings.ignored_ids)
+
+
+def scheme_of(classes: Sequence[config.ClassSettings], ignored: Sequence[int]) -> ClassScheme:
+    """The class table of listed classes.
+
+    Raises:
+        ConfigError: for a table that contradicts itself.
+    """
     return ClassScheme(
-        names=tuple(entry.name for entry in settings.classes),
+        names=tuple(entry.name for entry in classes),
         ids=tuple(
-            (entry.id,) if isinstance(entry.id, int) else tuple(entry.id)
-            for entry in settings.classes
+            (entry.id,) if isinstance(entry.id, int) else tuple(entry.id) for entry in classes
         ),
-        colours=tuple(_colour(entry.colour) for entry in settings.classes),
-        ignored=tuple(settings.ignored_ids),
+        colours=tuple(_colour(entry.colour) for entry in classes),
+        ignored=tuple(ignored),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -141,11 +142,11 @@ def _files(
 def _warn_of_overlap(name: str, training: Sequence[Raster], kept: Sequence[Raster]) -> None:
     """Warn where validation scenes show what training scenes show, too."""
     known = {image.path.resolve() for image in training}
-    seen = [image for image in kept if image.path.resolve() in known]
-    ours, theirs = (
-        [image for image in part if _true_place(image)]
-        for part in (training, [image for image in kept if image not in seen])
-    )
+    same = [image.path.resolve() in known for image in kept]
+    seen = list(itertools.compress(kept, same))
+    ours = [image for image in training if _true_place(image)]
+    theirs = [image for image, twice in zip(kept, same, strict=True) if not twice]
+    theirs = [image for image in theirs if _true_place(image)]
     seen += [theirs[number] for number in overlapping(ours, theirs)]
     if seen:
         meaning = (
@@ -276,19 +277,22 @@ def _in_order_of(scenes: Sequence[Path], labels: Sequence[Path]) -> list[Path]:
     used are passed over then.
     """
     ordered = sorted(labels, key=lambda label: label.stem)
-    stems = [label.stem for label in ordered]
-    found = []
-    for scene in scenes:
-        named = []
-        for number in range(bisect_left(stems, scene.stem), len(stems)):
-            if not stems[number].startswith(scene.stem):
-                break
-            if not stems[number].removeprefix(scene.stem)[:1].isalnum():
-                named.append(ordered[number])
-        if len(named) != 1:
-            return list(labels)
-        found += named
-    return found if len(set(found)) == len(found) else list(labels)
+    named = [labels_of(scene, ordered) for scene in scenes]
+    found = [names[0] for names in named if len(names) == 1]
+    told = len(found) == len(scenes) and len(set(found)) == len(found)
+    return found if told else list(labels)
+
+
+def labels_of(scene: Path, ordered: Sequence[Path]) -> list[Path]:
+    """The labels that are called as a scene, among labels in the order of their stems."""
+    first = bisect_left(ordered, scene.stem, key=lambda label: label.stem)
+    named = []
+    for label in itertools.islice(ordered, first, None):
+        if not label.stem.startswith(scene.stem):
+            break
+        if not label.stem.removeprefix(scene.stem)[:1].isalnum():
+            named.append(label)
+    return named
 
 
 def _bands(

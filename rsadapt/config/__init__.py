@@ -6,6 +6,7 @@ from rsadapt.config.reading import assign, change, dump, parse
 from rsadapt.config.schema import (
     AdaptedBatchNormSettings,
     AdversarialSettings,
+    ClassSettings,
     Configuration,
     FeatureSpaceSettings,
     FolderSettings,
@@ -20,6 +21,7 @@ from rsadapt.config.schema import (
 __all__ = [
     "AdaptedBatchNormSettings",
     "AdversarialSettings",
+    "ClassSettings",
     "Configuration",
     "DatasetSettings",
     "FeatureSpaceSettings",

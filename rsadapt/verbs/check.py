@@ -1,4 +1,4 @@
-"""Check: whether driving data sets are all there, in pairs and sound."""
+"""Check: whether data sets are all there, in pairs and sound."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsadapt import build
-from rsadapt.config import FolderSettings
+from rsadapt.config import DatasetSettings, FolderSettings, load_dataset, load_yaml, ready
 from rsadapt.data.folder import FolderDataset
 from rsadapt.data.folder_check import DatasetReport, check_dataset
 from rsadapt.errors import ConfigError, MissingFileError
@@ -19,8 +19,9 @@ def check(
     """Count, pair and decode the files of data sets.
 
     Args:
-        names: data sets such as "gta5" or "rome"; or configurations and ready recipes, whose
-            data sets, folders and splits are looked at.
+        names: data sets such as "gta5", "rome" or "loveda", or a YAML file that describes one; or
+            configurations and ready recipes of driving data sets, whose data sets, folders and
+            splits are looked at.
         data: the folder that holds the data sets' folders.
         decode: False only counts and pairs, in seconds.
         progress: called with a split's name, frames decoded and frames in all.
@@ -32,11 +33,26 @@ def check(
         ConfigError: for a configuration of GeoTIFF regions.
         MissingFileError: for a name that is neither, or a configuration that is not there.
     """
-    return [
-        check_dataset(dataset, folder, splits, progress, decode=decode)
-        for name in names
-        for dataset, folder, splits in _named(name, data)
-    ]
+    reports = []
+    for name in names:
+        regions = _of_regions(name)
+        if regions is not None:
+            from rsadapt.build.part_check import check_parts  # driving data sets need no rasterio
+
+            reports.append(check_parts(regions, data, decode=decode, progress=progress))
+            continue
+        reports += [
+            check_dataset(dataset, folder, splits, progress, decode=decode)
+            for dataset, folder, splits in _named(name, data)
+        ]
+    return reports
+
+
+def _of_regions(name: str) -> DatasetSettings | None:
+    """The data set of regions so called, or described by a file; None where it is none."""
+    file = Path(name)
+    described = file.suffix in (".yaml", ".yml") and file.is_file() and "parts" in load_yaml(file)
+    return load_dataset(name, Path()) if described or name in ready("datasets") else None
 
 
 def _named(name: str, data: Path) -> list[tuple[FolderDataset, Path, list[str] | None]]:
@@ -48,13 +64,15 @@ def _named(name: str, data: Path) -> list[tuple[FolderDataset, Path, list[str] |
         settings = build.configuration(Path(name), data=data)
     except MissingFileError as error:
         raise MissingFileError(
-            f"no data set is called '{name}' (there are {', '.join(known)}); {error}"
+            f"no data set is called '{name}' (there are "
+            f"{', '.join((*known, *ready('datasets')))}); {error}"
         ) from error
     found: dict[tuple[Path, str], tuple[FolderDataset, list[str]]] = {}
     for domain in (settings.source, settings.target):
         if not isinstance(domain, FolderSettings):
             raise ConfigError(
-                f"{name}: its regions are GeoTIFF scenes; look at them with: rsadapt inspect"
+                f"{name}: its regions are GeoTIFF scenes; look at them with: rsadapt inspect; at a "
+                f"whole data set by its name: rsadapt check {next(iter(ready('datasets')))}"
             )
         folder = build.dataset_folder(settings, domain)
         dataset = build.dataset(domain)
