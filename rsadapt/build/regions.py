@@ -211,9 +211,24 @@ def _labels(
         for file, scene in zip(files, scenes, strict=True)
     )
     rasters = [_on_scene(label, image) for label, image in zip(opened, images, strict=True)]
-    if region.label_colours:
-        return [ColourLabels(raster, region.label_colours) for raster in rasters]
-    return list(rasters)
+    if not region.label_colours:
+        _refuse_colours(rasters)
+        return list(rasters)
+    return [ColourLabels(raster, region.label_colours) for raster in rasters]
+
+
+def _refuse_colours(labels: Sequence[Raster]) -> None:
+    """Refuse labels in colour, of which the first band would be taken for ids.
+
+    Raises:
+        DataError: for labels of three bands or more.
+    """
+    for label in labels:
+        if label.count >= 3:
+            raise DataError(
+                f"{label.path}: expected label ids in one band, found {label.count} bands; where "
+                f"they are colours, name the id of each: label_colours: {{'#ff0000': 1}}"
+            )
 
 
 def _on_lattice(name: str, images: list[Raster], region: config.RegionSettings) -> list[Raster]:

@@ -47,7 +47,7 @@ class DatasetSettings(Settings):
     homepage: str = ""
     licence: str = ""
     """Its terms in a few words, and where they stand."""
-    download: str = "its files"
+    download: str = "the files that its parts name"
     """What to get and how to unpack it, in words, for `rsadapt check`."""
     folder: str
     """Where it lies, relative to a configuration's `root`."""
