@@ -264,6 +264,45 @@ def test_openearthmap_by_region_keeps_each_projection(openearthmap, tmp_path):
     assert set(train(file, out=tmp_path / "run").validation) == {"source", "target"}
 
 
+TO_URBAN = (
+    "source.part=rural-train source.validation_part=rural-val "
+    "target.part=urban-train target.validation_part=urban-val"
+)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data", "changes", "scenes"),
+    [
+        ("loveda-urban-rural", "loveda", "", (2, 2, 2, 2)),
+        ("loveda-urban-rural", "loveda", TO_URBAN, (2, 2, 2, 2)),
+        ("potsdam-vaihingen", "isprs", "", (24, 14, 16, 17)),
+        ("potsdam-vaihingen", "isprs", "source.validation_part=irrg-test", (24, 14, 16, 17)),
+        (
+            "openearthmap",
+            "openearthmap",
+            "source.regions=[aachen,lima] target.regions=[tokyo]",
+            (4, 2, 1, 1),
+        ),
+    ],
+)
+def test_ready_recipes_find_their_data(request, recipe, data, changes, scenes):
+    folder = request.getfixturevalue(data)
+    places = build.geotiff_places(build.configuration(Path(recipe), changes.split(), data=folder))
+    parts = [
+        part
+        for place in (places.source, places.target)
+        for part in (place.training, place.validation)
+    ]
+    assert tuple(len(part.scenes) for part in parts) == scenes
+    assert all(part.labelled for part in parts)
+
+
+def test_colours_may_be_added(isprs):
+    changes = ['source.label_colours={"#fcff00": 5}']
+    settings = build.configuration(Path("potsdam-vaihingen"), changes, data=isprs)
+    assert len(settings.source.label_colours) == 8
+
+
 def test_a_data_set_goes_with_scenes_of_ones_own(loveda, tmp_path):
     image, label = scene(np.random.default_rng(3), 64, np.arange(1, 8))
     write(tmp_path / "own.tif", image, crs="EPSG:32636", transform=Affine(0.3, 0, 0, 0, -0.3, 0))

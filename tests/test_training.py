@@ -137,6 +137,22 @@ def test_target_labels_may_be_noise(run, own_world):
     assert true.validation["target"] != false.validation["target"]
 
 
+def test_labels_of_validation_scenes_may_be_noise(run, own_world):
+    """Scores alone read them, even where the scenes are those that are trained on."""
+    (file,) = (own_world / "target" / "labels").glob("*.tif")
+    kept = "{scenes: [target/*.tif], labels: [target/labels/*.tif]}"
+    changes = ["target.labels=[]", f"target.validation={kept}"]
+    with pytest.warns(UserWarning, match="target region: 1 of 1 validation scenes overlap"):
+        true = run("true", *changes)
+    with rasterio.open(file, "r+") as labels:
+        noise = np.random.default_rng(0).integers(1, 8, labels.shape).astype(np.uint8)
+        labels.write(noise, 1)
+    with pytest.warns(UserWarning, match="without labels"):
+        false = run("false", *changes)
+    assert same_learning(true, false)
+    assert true.validation["target"] != false.validation["target"]
+
+
 # Several grids
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from affine import Affine
@@ -70,9 +71,7 @@ def assumed(raster: Raster, *, crs: CRS | None = None, pixel: float | None = Non
     if pixel is None:
         return raster
     corner = Affine(pixel, 0.0, 0.0, 0.0, -pixel, 0.0)
-    return AssumedRaster(
-        raster, replace(raster.grid, transform=corner, crs=CRS.from_proj4(SOMEWHERE))
-    )
+    return AssumedRaster(raster, replace(raster.grid, transform=corner, crs=_somewhere()))
 
 
 def on_its_scene(label: Raster, scene: Raster) -> Raster:
@@ -105,6 +104,11 @@ def stated_grid(raster: Raster) -> Grid:
     grid = raster.grid
     back = _after(~found.grid.transform, found.original.grid.transform)
     return Grid(grid.height, grid.width, _after(grid.transform, back))
+
+
+@cache
+def _somewhere() -> CRS:
+    return CRS.from_proj4(SOMEWHERE)
 
 
 def _says_nothing(raster: Raster) -> bool:
