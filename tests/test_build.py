@@ -844,7 +844,7 @@ def test_images_without_a_place_are_scenes(country, tmp_path):
     image = both.source.training.scenes[0].image
     assert image.grid.crs is None
     assert image.count == 3
-    with pytest.raises(DataError, match=r"north-up to be split by a line.*scenes of their own"):
+    with pytest.raises(DataError, match=r"north-up to be split, .*scenes of their own"):
         build.places(country(*changes, "source.validation.share=0.3"))
     with pytest.raises(DataError, match="expected a coordinate reference system, found none"):
         build.places(country(*changes, "source.pixel=2"))
