@@ -194,13 +194,13 @@ def demo(
 @app.command(cls=FileCommand)
 def init(
     source: Annotated[
-        list[Path], typer.Option(metavar="FILES", help="Scenes with labels; files or patterns.")
+        list[str], typer.Option(metavar="FILES", help="Scenes with labels; files or patterns.")
     ],
     labels: Annotated[
-        list[Path], typer.Option(metavar="FILES", help="Their label rasters, in the same order.")
+        list[str], typer.Option(metavar="FILES", help="Their label rasters, in the same order.")
     ],
     target: Annotated[
-        list[Path], typer.Option(metavar="FILES", help="Scenes without labels to adapt to.")
+        list[str], typer.Option(metavar="FILES", help="Scenes without labels to adapt to.")
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The configuration to write.")] = Path(
         "rsadapt.yaml"
@@ -317,7 +317,7 @@ def predict(
         Path, typer.Argument(metavar="RUN_OR_FILE", help="A run, its checkpoint, or a weight file.")
     ],
     *,
-    scene: Annotated[list[Path], typer.Option(metavar="FILE...", help="Scenes or frames.")],
+    scene: Annotated[list[str], typer.Option(metavar="FILE...", help="Scenes or frames.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A folder for the maps.")],
     recipe: Recipe = None,
     assignments: Assignments = None,

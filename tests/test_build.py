@@ -169,7 +169,7 @@ def test_scenes_are_named_by_a_folder_or_an_index(country, tmp_path, kind):
         (
             ("i.json", '{"stac_version": "1", "assets": {}}'),
             DataError,
-            r"role 'data', found 0 among",
+            r"role 'data', found none among",
         ),
         (
             ("empty/i.txt", ""),

@@ -196,7 +196,7 @@ def test_predict_passes_its_options_on(monkeypatch):
     arguments = "predict run --scene a.tif b.tif --out maps --domain source --overwrite"
     assert invoke(*arguments.split()).exit_code == 0
     ((args, options),) = calls
-    assert args == (Path("run"), [Path("a.tif"), Path("b.tif")], Path("maps"))
+    assert args == (Path("run"), ["a.tif", "b.tif"], Path("maps"))
     assert (options["domain"], options["overwrite"]) == ("source", True)
 
 

@@ -71,7 +71,7 @@ def test_unknown_recipe_lists_the_known():
         ("training.augment_strength.blurr=1", r"augment_strength\.blurr'; did you mean 'blur'\?"),
         ("training.sampling=rarity", r"'training\.sampling': .*'class_rarity'.*found 'rarity'"),
         ("training.rarity_temperature=0", r"'training\.rarity_temperature': .*greater than 0"),
-        ("source.scenes=[]", r"'source\.scenes': .*at least 1"),
+        ("source.scenes=[]", r"'source': name the files .* either by 'scenes' or by 'band_files'"),
         ("network.levels=1", r"method\.segmentation has 2 weights and network\.levels is 1"),
         ("method.adversarial=[0.1]", r"method\.adversarial has 1 weights"),
         ("prediction.overlap=64", r"prediction\.overlap must be smaller"),

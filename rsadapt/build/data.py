@@ -432,8 +432,8 @@ def target_split(settings: config.Configuration) -> str:
         seen = f"{target.dataset} {target.split}"
     else:
         same = isinstance(source, config.RegionSettings) and (
-            (source.folder, source.scenes, source.listed)
-            == (target.folder, target.scenes, target.listed)
+            (source.folder, source.scenes, source.band_files, source.listed)
+            == (target.folder, target.scenes, target.band_files, target.listed)
         )
         split = target.validation
         whole = split.scenes or not split.share

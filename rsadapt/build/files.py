@@ -4,42 +4,73 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rsadapt.build.bands import BandFiles, SceneFiles, band_scenes, stac_scene
 from rsadapt.errors import DataError, MissingFileError
+from rsadapt.geo.location import Location, Subdataset, located
+from rsadapt.geo.raster import raster_suffixes
 from rsadapt.geo.vectors import is_vector, read_fields
-
-RASTER_SUFFIXES = frozenset({".img", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".vrt"})
-"""Of the files in a folder that are taken for scenes."""
 
 COLUMNS = ("location", "path", "file", "scene", "filename")
 """What the column of an index may be called that names its files; gdaltindex writes the first."""
 
 
-def named_files(patterns: Sequence[str], root: Path, *, indices: bool) -> list[Path]:
+def named_files(patterns: Sequence[str], root: Path) -> list[Location]:
     """The files that patterns name, in order of patterns, each pattern's sorted, none twice.
 
     Args:
-        patterns: files, glob patterns, folders (whose rasters and vector files are taken, those
-            of its folders are not), or with `indices` a table of files: CSV, a vector file as
-            gdaltindex writes it, or a STAC item. Relative paths in an index start at its folder.
+        patterns: files, addresses, glob patterns, or folders, whose rasters and vector files are
+            taken; those of its folders are not.
         root: what relative patterns start at.
-        indices: whether tables and vector files list other files.
 
     Raises:
-        MissingFileError: for a file or pattern that matches nothing, or an index whose files are
-            not there.
-        DataError: for an index that cannot be read.
+        MissingFileError: for a file or pattern that matches nothing.
+        DataError: for a pattern of addresses, or a vector file that is not local.
     """
-    files: dict[Path, None] = {}
+    return list(dict.fromkeys(file for pattern in patterns for file in _of(pattern, root)))
+
+
+def named_scenes(
+    patterns: Sequence[str], root: Path, *, bands: Sequence[int | str] = ()
+) -> list[SceneFiles]:
+    """The scenes that patterns name, as `named_files`; tables of files are opened, and STAC items.
+
+    Args:
+        patterns: as of `named_files`, or tables: CSV, or vector files as gdaltindex writes them.
+            Relative paths in a table or item start at its folder.
+        root: what relative patterns start at.
+        bands: that are asked for: of a STAC item, no others are opened.
+
+    Raises:
+        MissingFileError: as `named_files`, or for a table whose files are not there.
+        DataError: as `named_files`, or for a table or item that cannot be read.
+    """
+    scenes: dict[SceneFiles, None] = {}
     for pattern in patterns:
-        files.update(dict.fromkeys(_of(root / pattern, indices=indices)))
-    return list(files)
+        for file in _of(pattern, root):
+            single = file == located(pattern, root)
+            scenes.update(dict.fromkeys(_expanded(file, bands, single=single)))
+    return list(scenes)
 
 
-def listed_files(files: Sequence[Path], lists: Sequence[str], root: Path) -> list[Path]:
+def vector_files(patterns: Sequence[str], root: Path) -> list[Path]:
+    """The vector files that patterns name, which lie on this machine.
+
+    Raises:
+        MissingFileError, DataError: as `named_files`, or for an address.
+    """
+    files = named_files(patterns, root)
+    local = [file for file in files if isinstance(file, Path)]
+    if len(local) < len(files):
+        remote = next(file for file in files if not isinstance(file, Path))
+        raise DataError(f"{remote}: expected a local vector file, found an address; download it")
+    return local
+
+
+def listed_files(files: Sequence[SceneFiles], lists: Sequence[str], root: Path) -> list[SceneFiles]:
     """Those of the files that text files list, a name a line, with its ending or without.
 
     Raises:
@@ -49,13 +80,18 @@ def listed_files(files: Sequence[Path], lists: Sequence[str], root: Path) -> lis
     if not lists:
         return list(files)
     names = {Path(line).name for entry in lists for line in _lines(root / entry)}
-    found = [file for file in files if file.name in names or file.stem in names]
+    found = [file for file in files if _called(file) & names]
     if not found:
         raise MissingFileError(
             f"{root / lists[0]}: lists {len(names)} names, and none of {len(files)} scenes, such "
-            f"as {files[0].name}, is among them; check 'listed'"
+            f"as {files[0]}, is among them; check 'listed'"
         )
     return found
+
+
+def _called(file: SceneFiles) -> set[str]:
+    """The names by which a list may know a scene."""
+    return {file.stem, file.path.name if isinstance(file, BandFiles) else file.name}
 
 
 def _lines(file: Path) -> list[str]:
@@ -67,12 +103,34 @@ def _lines(file: Path) -> list[str]:
         raise DataError(f"{file}: expected a text file of names, found none ({error})") from error
 
 
-def _of(whole: Path, *, indices: bool) -> Iterable[Path]:
+def named_bands(patterns: Mapping[str, str], root: Path) -> list[BandFiles]:
+    """The scenes whose bands lie in files of their own, by a pattern of each band.
+
+    Raises:
+        MissingFileError, DataError: as `named_files`, or where files cannot be paired.
+    """
+    return band_scenes(patterns, {band: named_files([p], root) for band, p in patterns.items()})
+
+
+def scene_named(text: Path | str, bands: Sequence[int | str]) -> SceneFiles:
+    """One scene: a file, an address or a STAC item.
+
+    Raises:
+        MissingFileError, DataError: for an item that cannot be read.
+    """
+    file = located(text)
+    item = _stac_item(file)
+    return file if item is None else _stac(item[0], item[1], bands)
+
+
+def _of(pattern: str, root: Path) -> Sequence[Location]:
+    whole = located(pattern, root)
+    if not isinstance(whole, Path):
+        return [_address(whole)]
     if whole.is_dir():
         return _in_folder(whole)
     if whole.is_file():
-        listed = indices and (whole.suffix.lower() == ".csv" or is_vector(whole))
-        return _listed(whole) if listed else [whole]
+        return [whole]
     anchor = Path(whole.anchor)
     found = sorted(file for file in anchor.glob(str(whole.relative_to(anchor))) if file.is_file())
     if not found:
@@ -80,11 +138,28 @@ def _of(whole: Path, *, indices: bool) -> Iterable[Path]:
     return found
 
 
+def _address(location: Location) -> Location:
+    """Refuse what is read from this machine's folders only."""
+    if "*" in str(location):
+        raise DataError(
+            f"{location}: expected the address of one raster, found a pattern, and servers are not "
+            f"asked what they hold; name every file, or list them in a local table (CSV)"
+        )
+    local = isinstance(location, Subdataset)
+    if not local and (location.suffix.lower() == ".csv" or is_vector(location)):
+        raise DataError(
+            f"{location}: expected a raster at this address, found a table or vector file by its "
+            f"name; download it and name the local file"
+        )
+    return location
+
+
 def _in_folder(folder: Path) -> list[Path]:
+    suffixes = raster_suffixes()
     found = sorted(
         file
         for file in folder.iterdir()
-        if file.is_file() and (file.suffix.lower() in RASTER_SUFFIXES or is_vector(file))
+        if file.is_file() and (file.suffix.lower() in suffixes or is_vector(file))
     )
     if not found:
         raise MissingFileError(
@@ -94,16 +169,30 @@ def _in_folder(folder: Path) -> list[Path]:
     return found
 
 
-def _listed(index: Path) -> list[Path]:
+def _expanded(file: Location, bands: Sequence[int | str], *, single: bool) -> Sequence[SceneFiles]:
+    """The scenes of an index or STAC item; another file itself.
+
+    A pattern or folder may hold vector files of labels, so that of theirs only items are opened.
+    """
+    item = _stac_item(file)
+    if item is not None:
+        return [_stac(item[0], item[1], bands)]
+    if single and isinstance(file, Path) and (file.suffix.lower() == ".csv" or is_vector(file)):
+        return _listed(file)
+    return [file]
+
+
+def _listed(index: Path) -> list[Location]:
     """The files that an index lists, in its order."""
-    names = _stac_assets(index) if index.suffix.lower() == ".json" else None
-    if names is None:
-        names = _column(_rows(index), index)
-    files = [index.parent / name for name in names]
+    files = [located(name, index.parent) for name in _column(_rows(index), index)]
     for file in files:
-        if not file.is_file():
-            raise MissingFileError(f"{file}: no such file, though {index} lists it")
+        _check_listed(file, index)
     return files
+
+
+def _check_listed(file: Location, index: Path) -> None:
+    if isinstance(file, Path) and not file.is_file():
+        raise MissingFileError(f"{file}: no such file, though {index} lists it")
 
 
 def _rows(index: Path) -> list[dict[str, Any]]:
@@ -127,20 +216,19 @@ def _column(rows: Sequence[dict[str, Any]], index: Path) -> list[str]:
     return [str(row[column]) for row in rows]
 
 
-def _stac_assets(index: Path) -> list[str] | None:
-    """The data asset of a STAC item (STAC 1.0, "Asset Object"); None for other JSON."""
-    try:
-        item = json.loads(index.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{index}: expected JSON, found none ({error})") from error
-    if not isinstance(item, dict) or "stac_version" not in item:
+def _stac_item(file: Location) -> tuple[Path, dict[str, Any]] | None:
+    """A STAC item's file and what it holds; None for any other file."""
+    if not isinstance(file, Path) or file.suffix.lower() != ".json" or not file.is_file():
         return None
-    assets = item.get("assets", {})
-    data = [asset["href"] for asset in assets.values() if "data" in asset.get("roles", [])]
-    if len(data) != 1:
-        raise DataError(
-            f"{index}: expected one asset with the role 'data', found {len(data)} among "
-            f"{', '.join(assets) or 'none'}; join files of one band to one raster "
-            f"(gdalbuildvrt -separate) and name that"
-        )
-    return data
+    try:
+        item = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: expected JSON, found none ({error})") from error
+    return (file, item) if isinstance(item, dict) and "stac_version" in item else None
+
+
+def _stac(item: Path, values: dict[str, Any], bands: Sequence[int | str]) -> SceneFiles:
+    scene = stac_scene(item, values, bands)
+    for file in scene.files if isinstance(scene, BandFiles) else (scene,):
+        _check_listed(file, item)
+    return scene

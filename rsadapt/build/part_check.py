@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsadapt import config
+from rsadapt.build.bands import SceneFiles
 from rsadapt.build.configuration import scheme_of
 from rsadapt.build.files import listed_files, named_files
 from rsadapt.build.regions import labels_of
@@ -74,9 +75,8 @@ def _check_part(
     scenes = _found(region.scenes, root)
     if region.listed:
         try:
-            chosen = set(
-                listed_files([file for group in scenes for file in group], region.listed, root)
-            )
+            every = [file for group in scenes for file in group]
+            chosen: set[SceneFiles] = set(listed_files(every, region.listed, root))
         except RsadaptError as error:
             damaged[root / region.listed[0]] = str(error)
             chosen = set()
@@ -115,7 +115,8 @@ def _found(patterns: Sequence[str], root: Path) -> list[list[Path]]:
     found = []
     for pattern in patterns:
         try:
-            found.append(named_files([pattern], root, indices=False))
+            files = named_files([pattern], root)
+            found.append([file for file in files if isinstance(file, Path)])
         except MissingFileError:
             found.append([])
     return found

@@ -7,11 +7,14 @@ import warnings
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from rsadapt import config
+from rsadapt.build.bands import SceneFiles, open_scene
 from rsadapt.build.damage import without_damaged
-from rsadapt.build.files import listed_files, named_files
+from rsadapt.build.files import listed_files, named_bands, named_files, named_scenes
 from rsadapt.build.validity import usable
 from rsadapt.data.geotiff import Region, Scene
 from rsadapt.data.imagery import Place
@@ -21,11 +24,14 @@ from rsadapt.geo.blocks import split_blocks
 from rsadapt.geo.grid import Grid
 from rsadapt.geo.harmonise import alike, ground_pixel, harmonise, read_crs
 from rsadapt.geo.labels import ColourLabels, Labels
+from rsadapt.geo.location import Location
 from rsadapt.geo.place import covered, overlapping, same_size
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.regions import Areas, split_areas
 from rsadapt.geo.vectors import Features, Legend, is_vector
 from rsadapt.geo.warp import warped
+
+Label = TypeVar("Label", bound=Location)
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,8 @@ class _Files:
         labels: rasters in the order of the scenes, or vector files for all; none if unlabelled.
     """
 
-    scenes: list[Path]
-    labels: list[Path]
+    scenes: list[SceneFiles]
+    labels: list[Location]
 
 
 def geotiff_place(
@@ -53,8 +59,10 @@ def geotiff_place(
     """
     root = Path(settings.root) / region.folder
     split = region.validation
-    parts = [_files(name, part, root, region) for part in (region, split) if part.scenes]
-    rasters = [open_scene(name, file, region) for part in parts for file in part.scenes]
+    both: list[config.RegionSettings | config.SplitSettings] = [region]
+    both += [split] if split.scenes else []
+    parts = [_files(name, part, root, region) for part in both]
+    rasters = [placed_scene(name, file, region) for part in parts for file in part.scenes]
     images = _on_lattice(name, rasters, region)
     labels: list[Labels | None] = []
     for part in parts:
@@ -105,16 +113,17 @@ def _there(scenes: Sequence[Scene | None]) -> tuple[Scene, ...]:
     return tuple(scene for scene in scenes if scene is not None)
 
 
-def open_scene(name: str, file: Path, region: config.RegionSettings) -> Raster:
-    """Open a scene, in the place that its region assumes where the file says none.
+def placed_scene(name: str, scene: SceneFiles, region: config.RegionSettings) -> Raster:
+    """Open a scene, in the place that its region assumes where its files say none.
 
     Raises:
-        MissingFileError, DataError: as `Raster`.
+        MissingFileError, DataError: as `Raster` and `StackedRaster`.
         ConfigError: for a CRS that there is not.
     """
     text = region.assumed_crs
     crs = None if text is None else read_crs(text, f"{name}.assumed_crs")
-    return assumed(Raster(file), crs=crs, pixel=region.assumed_pixel)
+    place = partial(assumed, crs=crs, pixel=region.assumed_pixel)
+    return open_scene(scene, region.resampling, place)
 
 
 def _files(
@@ -124,9 +133,9 @@ def _files(
     region: config.RegionSettings,
 ) -> _Files:
     """The files that patterns name: scenes that are listed and sound, labels in their order."""
-    label_files = named_files(part.labels, root, indices=False)
+    label_files = named_files(part.labels, root)
     known = set(label_files)
-    files = [file for file in named_files(part.scenes, root, indices=True) if file not in known]
+    files = [file for file in _scenes(part, root, region) if file not in known]
     if not files:
         raise DataError(f"{name} region: every scene is also named as a label; name them apart")
     files = listed_files(files, part.listed, root)
@@ -134,15 +143,24 @@ def _files(
         label_files = _in_order_of(files, label_files)
     if region.damaged == "leave_out":
         paired = len(label_files) == len(files) and not any(map(is_vector, label_files))
-        files, sound = without_damaged(name, files, label_files if paired else [])
+        opened = partial(placed_scene, name, region=region)
+        files, sound = without_damaged(name, files, label_files if paired else [], opened)
         label_files = sound if paired else label_files
     return _Files(files, label_files)
 
 
+def _scenes(
+    part: config.RegionSettings | config.SplitSettings, root: Path, region: config.RegionSettings
+) -> Sequence[SceneFiles]:
+    if isinstance(part, config.RegionSettings) and part.band_files:
+        return named_bands(part.band_files, root)
+    return named_scenes(part.scenes, root, bands=region.bands or ())
+
+
 def _warn_of_overlap(name: str, training: Sequence[Raster], kept: Sequence[Raster]) -> None:
     """Warn where validation scenes show what training scenes show, too."""
-    known = {image.path.resolve() for image in training}
-    same = [image.path.resolve() in known for image in kept]
+    known = {str(image.path) for image in training}
+    same = [str(image.path) in known for image in kept]
     seen = list(itertools.compress(kept, same))
     ours = [image for image in training if _true_place(image)]
     theirs = [image for image, twice in zip(kept, same, strict=True) if not twice]
@@ -177,12 +195,12 @@ def _labels(
     region: config.RegionSettings,
     scenes: Sequence[Raster],
     images: Sequence[Raster],
-    files: Sequence[Path],
+    files: Sequence[Location],
 ) -> Sequence[Labels | None]:
     """The labels of each image, None where the region has none."""
     if not files:
         return [None] * len(images)
-    vectors = [file for file in files if is_vector(file)]
+    vectors = [file for file in files if isinstance(file, Path) and is_vector(file)]
     if vectors:
         if len(vectors) < len(files):
             raise DataError(
@@ -284,7 +302,7 @@ def _bounds(bounds: Sequence[float]) -> str:
     return f"x {left:.10g} to {right:.10g}, y {bottom:.10g} to {top:.10g}"
 
 
-def _in_order_of(scenes: Sequence[Path], labels: Sequence[Path]) -> list[Path]:
+def _in_order_of(scenes: Sequence[SceneFiles], labels: Sequence[Location]) -> list[Location]:
     """Labels in the order of their scenes: by name where names tell, else in the order given.
 
     Names tell where each scene has one label called as itself, or as itself and more that begins
@@ -298,7 +316,7 @@ def _in_order_of(scenes: Sequence[Path], labels: Sequence[Path]) -> list[Path]:
     return found if told else list(labels)
 
 
-def labels_of(scene: Path, ordered: Sequence[Path]) -> list[Path]:
+def labels_of(scene: SceneFiles, ordered: Sequence[Label]) -> list[Label]:
     """The labels that are called as a scene, among labels in the order of their stems."""
     first = bisect_left(ordered, scene.stem, key=lambda label: label.stem)
     named = []

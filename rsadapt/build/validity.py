@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rsadapt import config
-from rsadapt.build.files import named_files
+from rsadapt.build.files import vector_files
 from rsadapt.data.geotiff import Scene
 from rsadapt.errors import DataError
 from rsadapt.geo.border import BorderMask, border_colour, border_tolerance, find_border
@@ -148,7 +148,7 @@ def area_window(mask: Drawn, image: Raster) -> Window | None:
 def _features(patterns: Sequence[str], root: Path) -> Features | None:
     if not patterns:
         return None
-    return area_features(named_files(patterns, root, indices=False))
+    return area_features(vector_files(patterns, root))
 
 
 def _window(image: Raster, area: Features | None, side: int) -> Window | None:

@@ -131,9 +131,14 @@ class RegionSettings(Settings):
 
     folder: str = "."
     """What the region's files are relative to; itself relative to `root`."""
-    scenes: Annotated[list[str], Field(min_length=1)]
-    """Files, glob patterns or folders, relative to `folder`; or an index of files: a CSV table or
-    vector file with a column such as location, or a STAC item."""
+    scenes: list[str] = []
+    """Files, glob patterns or folders, relative to `folder`; addresses (https://, s3://, gs://,
+    az://); or an index of these: a CSV table or vector file with a column such as location, or a
+    STAC item, whose assets may be files of one band."""
+    band_files: dict[str, str] = {}
+    """In place of `scenes`, where every band has a file of its own: a pattern for each band, by the
+    name that `bands` then chooses it by. The wildcards must stand for the same in all, as in
+    {red: "s2/*_B04.jp2", nir: "s2/*_B08.jp2"}. Bands are brought to the grid of the finest."""
     listed: list[str] = []
     """Text files that list the scenes to use among these, a file name a line, with its ending or
     without; all are used unless given."""
@@ -182,9 +187,11 @@ class RegionSettings(Settings):
     validation: SplitSettings = SplitSettings()
 
     @model_validator(mode="after")
-    def _placed(self) -> RegionSettings:
+    def _consistent(self) -> RegionSettings:
         if self.assumed_pixel is not None and self.crs not in (None, "own"):
             raise ValueError("assumed_pixel gives scenes no place, so crs cannot be brought about")
+        if bool(self.scenes) == bool(self.band_files):
+            raise ValueError("name the files of a region either by 'scenes' or by 'band_files'")
         return self
 
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from rsadapt.errors import DataError, NoValidPixelError
 from rsadapt.geo.fingerprint import fingerprint
 from rsadapt.geo.grid import Grid, Window, tile_windows
 from rsadapt.geo.labels import Labels
+from rsadapt.geo.location import Location
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.place import ground_length
 from rsadapt.geo.raster import BLOCK_PIXELS, Raster
@@ -240,7 +240,7 @@ class Region:
             for window in scene.image.blocks(scene.area)
         ]
         unknown: Counter[Any] = Counter()
-        files: dict[Path, None] = {}
+        files: dict[Location, None] = {}
         for number, window in watched(blocks, f"read {self.name} labels", progress):
             scene, before = self.scenes[number], unknown.total()
             _, valid = scene.image.read(window, self.bands)

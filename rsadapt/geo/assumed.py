@@ -14,6 +14,7 @@ from rasterio.io import DatasetReader
 
 from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.raster import Raster
+from rsadapt.geo.stack import StackedRaster
 from rsadapt.geo.warp import WarpedRaster
 
 SOMEWHERE = "+proj=aeqd +lon_0=0 +lat_0=0 +datum=WGS84 +units=m"
@@ -85,6 +86,8 @@ def on_its_scene(label: Raster, scene: Raster) -> Raster:
 
 def assumption(raster: Raster) -> AssumedRaster | None:
     """The raster whose place is assumed, among a raster and what it is warped from."""
+    if isinstance(raster, StackedRaster):
+        raster = raster.parts[0]
     if isinstance(raster, WarpedRaster):
         raster = raster.original
     return raster if isinstance(raster, AssumedRaster) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from rsadapt.errors import DataError
 from rsadapt.geo.grid import Window
+from rsadapt.geo.location import Location
 from rsadapt.geo.masked import Mask, counting
 from rsadapt.geo.raster import Raster
 
@@ -23,7 +23,7 @@ class Labels(Protocol):
     """Label ids on a scene's grid, from a raster or drawn from features."""
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Location:
         """The file that they come from."""
         ...
 
@@ -47,7 +47,7 @@ class RemappedLabels:
     ids: Mapping[int, int]
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Location:
         """The file that they come from."""
         return self.labels.path
 
@@ -75,7 +75,7 @@ class MaskedLabels:
     masks: tuple[Mask, ...]
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Location:
         """The file that they come from."""
         return self.labels.path
 

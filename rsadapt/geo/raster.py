@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,13 +19,16 @@ from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp
+from rasterio.drivers import raster_driver_extensions
+from rasterio.enums import ColorInterp, Interleaving
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
 from rsadapt.errors import DataError, MissingFileError
 from rsadapt.geo.grid import Grid, Window
+from rsadapt.geo.location import Location, Remote, Subdataset, gdal_name, is_networked, located
+from rsadapt.geo.remote import where_read
 
 BLOCK_PIXELS = 4 * 1024 * 1024
 """The most pixels of one window of `Raster.blocks`, unless asked otherwise."""
@@ -34,20 +39,24 @@ OPEN_FILES = 64
 GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
 """Everything by which rasterio reports that GDAL failed."""
 
+SHOWN = 8
+"""The most data sets of a file that a message lists."""
+
 _opening = threading.Lock()
 
 
 class Raster:
-    """A raster file, read window by window, from any number of threads and processes.
+    """A raster, read window by window, from any number of threads and processes.
 
-    Every thread reads through a handle of its own, opened when it first reads. A raster pickles
-    as its path and is described anew where it is unpickled.
+    Every thread reads through a handle of its own, opened when it first reads; remote rasters are
+    read by threads of `rsadapt.geo.remote`. A raster pickles as its path and is described anew
+    where it is unpickled.
 
     Args:
-        path: the file, in any format that GDAL reads.
+        path: the file or address, in any format that GDAL reads; text as `located` understands it.
 
     Attributes:
-        path: the file.
+        path: the file or address.
         grid: its pixels and their place on the ground.
         count: bands, alpha among them.
         dtype: NumPy name of the type that `read` returns.
@@ -64,13 +73,18 @@ class Raster:
         control_crs: the CRS of the control points' coordinates, or None.
 
     Raises:
-        MissingFileError: where there is no such file.
+        MissingFileError: where there is no such file, or a server does not give it.
         DataError: where GDAL cannot open it, or it holds no band, bands of several types, pixels
             without an area, or a scale that makes all values one.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    path: Location
+
+    def __init__(self, path: Location | str) -> None:
+        self.path = located(path) if isinstance(path, str) else path
+        where_read(self.path, self._describe)
+
+    def _describe(self) -> None:
         with open_raster(self.path) as dataset:
             self.grid = _grid(dataset, self.path)
             self.count: int = dataset.count
@@ -91,7 +105,7 @@ class Raster:
     def __repr__(self) -> str:
         return f"Raster({str(self.path)!r})"
 
-    def __reduce__(self) -> tuple[type[Raster], tuple[Path]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return Raster, (self.path,)
 
     @property
@@ -123,11 +137,15 @@ class Raster:
         numbers = list(range(1, self.count + 1) if bands is None else bands)
         self._check(area, numbers)
         try:
-            values, masks = self._decode(_handles.of(self), area, numbers)
+            values, masks = where_read(self.path, partial(self._read_here, area, numbers))
         except GDAL_ERRORS as error:
+            cure = (
+                "check the connection, or download it and name the file"
+                if is_networked(self.path)
+                else "the file is damaged or cut short: copy or download it again, or leave it out"
+            )
             raise DataError(
-                f"{self.path}: the pixels of {area} cannot be decoded ({reason(error)}); "
-                f"the file is damaged or cut short: copy or download it again, or leave it out"
+                f"{self.path}: the pixels of {area} cannot be decoded ({reason(error)}); {cure}"
             ) from error
         valid: NDArray[np.bool_] = np.all(masks, axis=0)
         if self._scaled:
@@ -139,9 +157,13 @@ class Raster:
     def files(self) -> tuple[Path, ...]:
         """Every file that GDAL takes pixels, masks and metadata from, such as a VRT's sources.
 
+        None of what is remote or lies within a file: that is known by its address alone.
+
         Raises:
             MissingFileError, DataError: where it cannot be opened any more.
         """
+        if not isinstance(self.path, Path):
+            return ()
         with self._open() as dataset:
             return tuple(map(Path, dataset.files))
 
@@ -166,6 +188,10 @@ class Raster:
         for row, row_stop in _spans(area.row, area.row_stop, height):
             for col, col_stop in _spans(area.col, area.col_stop, width):
                 yield Window(row, col, row_stop - row, col_stop - col)
+
+    def _read_here(self, area: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """What `_decode` gives through this thread's handle."""
+        return self._decode(_handles.of(self), area, bands)
 
     def _open(self) -> DatasetReader:
         """A handle of its own for a thread."""
@@ -221,14 +247,43 @@ class Raster:
                     row - area.row : row_stop - area.row, col - area.col : col_stop - area.col
                 ]
                 for band, plane in zip(bands, values, strict=True):
-                    block = f"BLOCK_OFFSET_{col // cols}_{row // rows}"
-                    if (plane[inside] != 0).any() or dataset.get_tag_item(block, "TIFF", bidx=band):
-                        continue
-                    raise DataError(
-                        f"{self.path}: block {row // rows}, {col // cols} of band {band} is not in "
-                        f"the file, and GDAL reads zeros there; copy or download the file again, "
-                        f"or where zeros are meant write them (gdal_translate -co SPARSE_OK=FALSE)"
-                    )
+                    if not (plane[inside] != 0).any() and not _holds(
+                        dataset, band, row // rows, col // cols
+                    ):
+                        raise self.lacking(band, row // rows, col // cols)
+
+    def absent_blocks(self, dataset: DatasetReader) -> list[tuple[int, int, int]]:
+        """Every block that a TIFF without nodata does not hold, as `_check_blocks` refuses them.
+
+        Args:
+            dataset: this raster's, open.
+
+        Returns:
+            The 1-based band, row and column of each block; the first band's where all bands of a
+            block are stored together.
+        """
+        if not self._may_lack_blocks:
+            return []
+        rows, cols = (
+            range(-(-length // block))
+            for length, block in zip(self.grid.shape, self.block_shape, strict=True)
+        )
+        bands = [1] if dataset.interleaving == Interleaving.pixel else dataset.indexes
+        return [
+            (band, row, col)
+            for band in bands
+            for row in rows
+            for col in cols
+            if not _holds(dataset, band, row, col)
+        ]
+
+    def lacking(self, band: int, row: int, col: int) -> DataError:
+        """What to say of a block that the file does not hold."""
+        return DataError(
+            f"{self.path}: block {row}, {col} of band {band} is not in the file, and GDAL reads "
+            f"zeros there; copy or download the file again, or where zeros are meant write them "
+            f"(gdal_translate -co SPARSE_OK=FALSE)"
+        )
 
     def _check(self, area: Window, bands: Sequence[int]) -> None:
         if not self.grid.window.contains(area):
@@ -303,31 +358,81 @@ def decode_image(content: bytes, path: Path) -> NDArray[Any]:
         ) from error
 
 
-def open_raster(path: Path) -> DatasetReader:
-    """Open a file with GDAL.
+def open_raster(path: Location) -> DatasetReader:
+    """Open a raster with GDAL; a remote one within `where_read`, by whose settings it is opened.
 
     Raises:
-        MissingFileError: where there is no such file.
+        MissingFileError: where there is no such file, or a server does not give it.
         DataError: where GDAL cannot open it.
     """
-    if not path.is_file():
+    file = path.file if isinstance(path, Subdataset) else path
+    if isinstance(file, Path) and not file.is_file():
         raise MissingFileError(f"{path}: expected a raster file, found none; check the path")
     try:
         with without_georeference():
-            return rasterio.open(path)
+            return rasterio.open(gdal_name(path))
     except GDAL_ERRORS as error:
+        told = reason(error)
+        if isinstance(file, Remote):
+            _check_answer(path, told)
+        found = f"{file.stat().st_size} bytes" if isinstance(file, Path) else "content"
         raise DataError(
-            f"{path}: expected a raster that GDAL reads, found {path.stat().st_size} bytes that "
-            f"it does not ({reason(error)}); copy or download the file again, or leave it out"
+            f"{path}: expected a raster that GDAL reads, found {found} that it does not "
+            f"({told}); copy or download the file again, or leave it out"
         ) from error
 
 
-def _grid(dataset: DatasetReader, path: Path) -> Grid:
+NO_SCENES = frozenset(
+    {"dat", "err", "gen", "hdr", "lbl", "map", "pdf", "rda", "rst", "xml", "xyz"}
+    | {"gpkg", "gpkg.zip", "json", "kml", "kmz", "sqlite"}
+)
+"""Suffixes of rasters that are more often something else: sidecars, text, vector files."""
+
+
+@cache
+def raster_suffixes() -> frozenset[str]:
+    """Suffixes, with their dots, by which GDAL's drivers know rasters; sidecars have none of them.
+
+    They are those of the GDAL that rasterio was built with.
+    """
+    with rasterio.Env():  # else no driver is there to be asked
+        return frozenset(f".{suffix}" for suffix in raster_driver_extensions().keys() - NO_SCENES)
+
+
+ANSWERS = (
+    (
+        r"response code: 40[13]|AccessDenied|configuration option|Signature|InvalidAccessKey",
+        "that access to it is refused",
+        "set the credentials that GDAL looks for in the environment, or where none are needed "
+        "AWS_NO_SIGN_REQUEST=YES (s3://), GS_NO_SIGN_REQUEST=YES (gs://) or "
+        "AZURE_NO_SIGN_REQUEST=YES (az://)",
+    ),
+    (r"response code: (404|410)|NoSuch|does not exist", "none", "check the address"),
+    (
+        r"CURL error|response code|imed out|esolve host|onnection",
+        "a server that does not give it",
+        "check the address and the connection, or try again later",
+    ),
+)
+"""What GDAL says of a server's answer, what that means, and the cure."""
+
+
+def _check_answer(path: Location, told: str) -> None:
+    """Tell what a server refuses from content that is no raster.
+
+    Raises:
+        MissingFileError: where it was the server.
+    """
+    for words, found, cure in ANSWERS:
+        if re.search(words, told):
+            raise MissingFileError(
+                f"{path}: expected a raster at this address, found {found} ({told}); {cure}"
+            )
+
+
+def _grid(dataset: DatasetReader, path: Location) -> Grid:
     if dataset.count == 0:
-        raise DataError(
-            f"{path}: expected at least one band, found none; name one of its {dataset.driver} "
-            f"subdatasets, exported as a GeoTIFF"
-        )
+        raise DataError(f"{path}: expected at least one band, found none; {_within(dataset)}")
     if len(set(dataset.dtypes)) > 1:
         raise DataError(
             f"{path}: expected bands of one type, found {', '.join(dataset.dtypes)}; "
@@ -339,7 +444,7 @@ def _grid(dataset: DatasetReader, path: Path) -> Grid:
         raise DataError(f"{path}: {error}; georeference the raster again") from error
 
 
-def _scaling(dataset: DatasetReader, path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _scaling(dataset: DatasetReader, path: Location) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Scale and offset of each band."""
     scales, offsets = tuple(dataset.scales), tuple(dataset.offsets)
     if not (np.isfinite([*scales, *offsets]).all() and all(scales)):
@@ -353,6 +458,20 @@ def _scaling(dataset: DatasetReader, path: Path) -> tuple[tuple[float, ...], tup
 def _scaled_type(stored: str) -> str:
     """float32 for what it holds exactly, 16 bits, and for itself; float64 beyond."""
     return np.result_type(stored, np.float32).name
+
+
+def _holds(dataset: DatasetReader, band: int, row: int, col: int) -> bool:
+    """Whether a TIFF holds a block of a band."""
+    return bool(dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band))
+
+
+def _within(dataset: DatasetReader) -> str:
+    """What to do about a file that holds data sets, not bands."""
+    names = dataset.subdatasets
+    if not names:
+        return f"leave it out, or export it from {dataset.driver} as a GeoTIFF"
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"name one of its data sets as the scene: {', '.join(names[:SHOWN])}{more}"
 
 
 def _control(dataset: DatasetReader) -> tuple[tuple[GroundControlPoint, ...], CRS | None]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rsadapt.errors import DataError, MissingFileError
 from rsadapt.geo.grid import Grid, Window
+from rsadapt.geo.location import Location
 from rsadapt.geo.place import ground_length
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Features:
         """How many there are."""
         return sum(map(len, self._tables))
 
-    def on(self, grid: Grid, scene: Path) -> DrawnLabels:
+    def on(self, grid: Grid, scene: Location) -> DrawnLabels:
         """The labels of a scene.
 
         Args:
@@ -127,7 +128,7 @@ class Features:
         ids = table["id"].to_numpy()[reached]
         return DrawnLabels(self.path, grid, placed, ids, self.legend.outside)
 
-    def _radius(self, grid: Grid, scene: Path) -> float:
+    def _radius(self, grid: Grid, scene: Location) -> float:
         """The radius of points in pixels of a grid."""
         pixel = ground_length(grid)
         if pixel is None:
@@ -217,7 +218,7 @@ class DrawnLabels:
         return drawn[np.newaxis], valid
 
 
-def is_vector(path: Path) -> bool:
+def is_vector(path: Location) -> bool:
     """Whether a file's name says that it holds features."""
     return path.suffix.lower() in VECTOR_SUFFIXES
 

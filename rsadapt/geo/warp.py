@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import ColorInterp, Interleaving, Resampling
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import reproject
@@ -17,8 +17,10 @@ from rasterio.windows import Window as RasterioWindow
 
 from rsadapt.errors import DataError
 from rsadapt.geo.grid import SAME_PLACE, Grid, Window
+from rsadapt.geo.harmonise import ground_pixel
 from rsadapt.geo.place import own_crs, place
 from rsadapt.geo.raster import GDAL_ERRORS, Raster, open_raster, reason
+from rsadapt.geo.stack import StackedRaster
 
 ResamplingName = Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average"]
 
@@ -27,6 +29,21 @@ BLOCK = (128, 512)
 
 CONTROL_BLOCK = (128, 128)
 """The same for a raster that control points place, whose blocks GDAL does not keep."""
+
+
+REACH: dict[ResamplingName, int] = {
+    "nearest": 0,
+    "bilinear": 1,
+    "average": 1,
+    "cubic": 2,
+    "cubic_spline": 2,
+    "lanczos": 3,
+}
+"""Pixels, of the original or of the grid, whichever are larger, up to which a pixel's value comes
+from: the radius of each kernel."""
+
+NET = np.linspace(0, 1, 5)
+"""Where along its sides a block of the original is placed to find what it becomes."""
 
 
 class WarpedRaster(Raster):
@@ -75,6 +92,8 @@ class WarpedRaster(Raster):
             "XSCALE": across,  # else measured in each block anew, so that blocks differ
             "YSCALE": down,
         }
+        self._margin = REACH[resampling] * max(1.0, across, down)
+        self._absent: NDArray[np.int64] | None = None
 
     def __repr__(self) -> str:
         return f"WarpedRaster({self.original!r}, {self.grid!r}, {self.resampling!r})"
@@ -84,6 +103,8 @@ class WarpedRaster(Raster):
 
     def _open(self) -> DatasetReader:
         source = open_raster(self.path)
+        if self._absent is None:
+            self._absent = self._find_absent(source)
         if self.original.control:
             return source
         try:
@@ -108,6 +129,7 @@ class WarpedRaster(Raster):
     def _decode(
         self, dataset: DatasetReader, area: Window, bands: Sequence[int]
     ) -> tuple[NDArray[Any], NDArray[Any]]:
+        self._check_absent(area, bands)
         by_alpha = int(self._filler is None)
         read = np.empty((len(bands) + by_alpha, area.height, area.width), self.stored)
         for block in self._blocks_of(area):
@@ -121,6 +143,47 @@ class WarpedRaster(Raster):
                 place = RasterioWindow(part.col, part.row, part.width, part.height)
                 read[:, rows, cols] = dataset.read([*bands, *alpha], window=place)
         return (read[:-1], read[-1:] != 0) if by_alpha else (read, read != self._filler)
+
+    def _find_absent(self, source: DatasetReader) -> NDArray[np.int64]:
+        """Where blocks that the original does not hold come to lie.
+
+        Returns:
+            Of each [blocks, 7] its band, 0 for all of them, its row and column among the blocks,
+            and the first row and column of the grid that it may reach, and those beyond its last.
+        """
+        blocks = np.array(self.original.absent_blocks(source), np.int64).reshape(-1, 3)
+        if not len(blocks):
+            return np.empty((0, 7), np.int64)
+        height, width = self.original.block_shape
+        rows, cols = np.broadcast_arrays(
+            (blocks[:, 1, None, None] + NET[:, None]) * height,
+            (blocks[:, 2, None, None] + NET[None, :]) * width,
+        )
+        rows = np.minimum(rows, self.original.grid.height)
+        cols = np.minimum(cols, self.original.grid.width)
+        xs, ys = place(self.original, cols.ravel(), rows.ravel(), self.grid.crs)
+        t = ~self.grid.transform
+        row = (t.d * xs + t.e * ys + t.f).reshape(len(blocks), -1)
+        col = (t.a * xs + t.b * ys + t.c).reshape(len(blocks), -1)
+        first = np.ceil(np.stack([row.min(1), col.min(1)], 1) - self._margin - 0.5)
+        stop = np.ceil(np.stack([row.max(1), col.max(1)], 1) + self._margin - 0.5)
+        if source.interleaving == Interleaving.pixel:
+            blocks[:, 0] = 0
+        return np.concatenate([blocks, first.astype(np.int64), stop.astype(np.int64)], axis=1)
+
+    def _check_absent(self, area: Window, bands: Sequence[int]) -> None:
+        """Refuse a window that a block reaches which the original does not hold.
+
+        Raises:
+            DataError: naming the block.
+        """
+        absent = np.empty((0, 7), np.int64) if self._absent is None else self._absent
+        touched = (absent[:, 3] < area.row_stop) & (absent[:, 5] > area.row)
+        touched &= (absent[:, 4] < area.col_stop) & (absent[:, 6] > area.col)
+        touched &= np.isin(absent[:, 0], [0, *bands])
+        if touched.any():
+            band, row, col = map(int, absent[touched][0][:3])
+            raise self.original.lacking(band or bands[0], row, col)
 
     def _blocks_of(self, area: Window) -> Iterator[Window]:
         """The blocks that a window touches, whole.
@@ -162,12 +225,32 @@ class WarpedRaster(Raster):
 def warped(raster: Raster, grid: Grid, resampling: ResamplingName) -> Raster:
     """The raster itself where the grid is its own, else the raster warped.
 
+    Of a stack each part is warped, and once only: as it is stored.
+
     Raises:
         DataError: as `WarpedRaster`.
     """
     if raster.grid.matches(grid):
         return raster
+    if isinstance(raster, StackedRaster):
+        parts = [part.original if isinstance(part, WarpedRaster) else part for part in raster.parts]
+        return StackedRaster(
+            [warped(part, grid, resampling) for part in parts], raster.descriptions, raster.path
+        )
     return WarpedRaster(raster, grid, "nearest" if raster.coded else resampling)
+
+
+def aligned(rasters: Sequence[Raster], resampling: ResamplingName) -> list[Raster]:
+    """Rasters on the grid of the finest of them, in the same order; itself where all share one.
+
+    Raises:
+        DataError: for rasters of different grids that cannot be placed.
+    """
+    first = rasters[0].grid
+    if all(raster.grid.matches(first) for raster in rasters):
+        return list(rasters)
+    finest = min(rasters, key=ground_pixel)
+    return [warped(raster, finest.grid, resampling) for raster in rasters]
 
 
 def _scale(raster: Raster, grid: Grid) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from torch.nn.functional import pad
 from rsadapt.classes import IGNORE_INDEX, NODATA, ClassScheme
 from rsadapt.errors import ConfigError, DataError, OutputExistsError
 from rsadapt.geo.grid import Grid, Window, tile_starts
+from rsadapt.geo.location import Location
 from rsadapt.geo.masked import Mask
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
@@ -358,7 +359,7 @@ def _blend(
 
 
 def _decide(
-    probabilities: Tensor, mapped: NDArray[np.bool_], *, where: Path
+    probabilities: Tensor, mapped: NDArray[np.bool_], *, where: Location
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Turn blended probabilities [classes, h, width] into train ids and confidence."""
     highest, best = probabilities.max(dim=0)

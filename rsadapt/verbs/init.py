@@ -18,6 +18,7 @@ from rsadapt.classes import IGNORE_INDEX, NODATA, ClassScheme, Colour
 from rsadapt.data.geotiff import Region, Scene
 from rsadapt.data.imagery import Places
 from rsadapt.errors import DataError, OutputExistsError
+from rsadapt.geo.location import located
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.vectors import is_vector
 from rsadapt.infer.map_scores import CLASSES_TAG
@@ -82,9 +83,9 @@ class _Class:
 
 
 def init(
-    source: Sequence[Path],
-    labels: Sequence[Path],
-    target: Sequence[Path],
+    source: Sequence[Path | str],
+    labels: Sequence[Path | str],
+    target: Sequence[Path | str],
     *,
     out: Path,
     progress: Progress | None = None,
@@ -95,7 +96,7 @@ def init(
     said to be: names and colours of classes, unless the labels carry a class table of rsadapt.
 
     Args:
-        source: labelled scenes, files or glob patterns.
+        source: labelled scenes, files, glob patterns or addresses.
         labels: their label rasters, in the same order, or vector files whose features are drawn.
         target: scenes to adapt to.
         out: the YAML file; paths near it are written relative to its folder.
@@ -130,14 +131,16 @@ def init(
     return out
 
 
-def _relative(path: Path, folder: Path) -> str:
+def _relative(path: Path | str, folder: Path) -> str:
     """A file or pattern as the configuration names it: relative where it is near."""
-    whole = Path.cwd() / path
+    whole = located(path, Path.cwd())
+    if not isinstance(whole, Path):
+        return str(whole)
     relative = Path(os.path.relpath(whole, folder))
     return whole.as_posix() if relative.parts.count("..") > NEAR else relative.as_posix()
 
 
-def _open(given: Mapping[str, Sequence[Path]]) -> tuple[Places[Region], float]:
+def _open(given: Mapping[str, Sequence[Path | str]]) -> tuple[Places[Region], float]:
     """Open both regions as training will; return the share for validation that works, too."""
     try:
         return build.geotiff_places(_draft(given, SHARE)), SHARE
@@ -145,7 +148,7 @@ def _open(given: Mapping[str, Sequence[Path]]) -> tuple[Places[Region], float]:
         return build.geotiff_places(_draft(given, 0.0)), 0.0
 
 
-def _draft(given: Mapping[str, Sequence[Path]], share: float) -> config.Configuration:
+def _draft(given: Mapping[str, Sequence[Path | str]], share: float) -> config.Configuration:
     """The configuration that is known before any file is: one band that every raster has."""
     files = {name: [str(path) for path in paths] for name, paths in given.items()}
     return config.parse(

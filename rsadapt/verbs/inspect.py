@@ -16,6 +16,7 @@ from rsadapt.geo.grid import Grid
 from rsadapt.geo.masked import MaskedRaster
 from rsadapt.geo.place import nearly, sizes_differ
 from rsadapt.geo.raster import Raster
+from rsadapt.geo.stack import StackedRaster
 from rsadapt.geo.warp import WarpedRaster
 from rsadapt.progress import Progress
 
@@ -200,6 +201,7 @@ def _region(place: Place[Region], scheme: ClassScheme, progress: Progress | None
 
 def _scene(scene: Scene) -> SceneFacts:
     image = scene.image.original if isinstance(scene.image, MaskedRaster) else scene.image
+    first = image.parts[0] if isinstance(image, StackedRaster) else image
     return SceneFacts(
         path=str(image.path),
         label=None if scene.label is None else str(scene.label.path),
@@ -208,7 +210,7 @@ def _scene(scene: Scene) -> SceneFacts:
         pixel_size=image.grid.pixel_size,
         ground_size=image.grid.ground_size(),
         assumed=_assumed(image),
-        was=_own_grid(image.original) if isinstance(image, WarpedRaster) else None,
+        was=_own_grid(first.original) if isinstance(first, WarpedRaster) else None,
         bands=image.count,
         dtype=image.dtype,
         nodata=None if image.nodata is None else f"{image.nodata:g}",

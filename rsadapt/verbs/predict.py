@@ -19,6 +19,7 @@ from rsadapt.model import Model, answers, open_model, probabilities
 from rsadapt.progress import Progress, watched
 
 if TYPE_CHECKING:
+    from rsadapt.geo.location import Location
     from rsadapt.geo.masked import Mask
     from rsadapt.geo.raster import Raster
     from rsadapt.infer.predict import PredictedScene
@@ -46,7 +47,7 @@ class PredictedFrame:
 
 def predict(
     run: Path,
-    scenes: Sequence[Path],
+    scenes: Sequence[Path | str],
     out: Path,
     *,
     domain: Domain = "target",
@@ -68,7 +69,8 @@ def predict(
 
     Args:
         run: a run's folder or checkpoint; with `recipe` a bare weight file of any known naming.
-        scenes: rasters with the bands of the run, of any size; or colour images.
+        scenes: rasters with the bands of the run, of any size, by file or address; STAC items,
+            whose assets may be files of one band; or colour images.
         out: folder for the results, made where it is missing.
         domain: the domain the scenes belong to, whose normalisation and batch-norm statistics
             they are predicted with.
@@ -89,12 +91,13 @@ def predict(
         OutputExistsError: for results that are already there, or scenes of one name.
     """
     model = open_model(run, recipe=recipe, assignments=assignments, progress=progress)
-    _refuse_same_names(scenes)
     if isinstance(model.facts.settings.target, FolderSettings):
         if area:
             raise ConfigError("an area is given, and frames of image folders have no place in it")
+        frames = [Path(scene) for scene in scenes]
+        _refuse_same_names([frame.stem for frame in frames])
         return _predict_frames(
-            model, scenes, out, domain=domain, overwrite=overwrite, progress=progress
+            model, frames, out, domain=domain, overwrite=overwrite, progress=progress
         )
     return _predict_scenes(
         model, run, scenes, out, domain=domain, area=area, overwrite=overwrite, progress=progress
@@ -159,7 +162,7 @@ def _refuse_existing(written: Sequence[PredictedFrame], *, overwrite: bool) -> N
 def _predict_scenes(
     model: Model,
     run: Path,
-    scenes: Sequence[Path],
+    scenes: Sequence[Path | str],
     out: Path,
     *,
     domain: Domain,
@@ -174,7 +177,8 @@ def _predict_scenes(
 
     region = _region(model, domain)
     wanted = region.bands or model.facts.bands
-    rasters = [_as_trained(scene, region, domain) for scene in scenes]
+    rasters = [_as_trained(scene, wanted, region, domain) for scene in scenes]
+    _refuse_same_names([raster.path.stem for raster in rasters])
     areas: Sequence[Mask | None] = [None] * len(rasters)
     if area:
         rasters, areas = _within(rasters, area)
@@ -227,14 +231,17 @@ def _warn_of_other_sizes(scenes: Sequence[Raster], model: Model, domain: Domain)
         )
 
 
-def _as_trained(scene: Path, region: RegionSettings, domain: Domain) -> Raster:
+def _as_trained(
+    scene: Path | str, bands: Sequence[int | str], region: RegionSettings, domain: Domain
+) -> Raster:
     """A scene warped, in its own CRS, to the ground size that the domain was trained at."""
-    from rsadapt.build.regions import open_scene
+    from rsadapt.build.files import scene_named
+    from rsadapt.build.regions import placed_scene
     from rsadapt.geo.harmonise import ground_pixel, harmonise
     from rsadapt.geo.place import own_crs, same_size
     from rsadapt.geo.warp import warped
 
-    raster = open_scene(domain, scene, region)
+    raster = placed_scene(domain, scene_named(scene, bands), region)
     if region.pixel is None:
         return raster
     if raster.grid.north_up and same_size(ground_pixel(raster), region.pixel):
@@ -285,8 +292,7 @@ def _region(model: Model, domain: Domain) -> RegionSettings:
     return chosen
 
 
-def _refuse_same_names(scenes: Sequence[Path]) -> None:
-    stems = [scene.stem for scene in scenes]
+def _refuse_same_names(stems: Sequence[str]) -> None:
     for stem in stems:
         if stems.count(stem) > 1:
             raise OutputExistsError(
@@ -295,14 +301,14 @@ def _refuse_same_names(scenes: Sequence[Path]) -> None:
             )
 
 
-def _tags(model: Model, run: Path, scene: Path, domain: Domain) -> dict[str, str]:
+def _tags(model: Model, run: Path, scene: Location, domain: Domain) -> dict[str, str]:
     """What a map says of its origin."""
     from rsadapt.infer.map_scores import CLASSES_TAG
 
     record = model.facts.record
     return {
         "RSADAPT_RUN": str(run.resolve()),
-        "RSADAPT_SCENE": str(scene.resolve()),
+        "RSADAPT_SCENE": _origin(scene),
         "RSADAPT_DOMAIN": domain,
         "RSADAPT_STEP": str(model.step),
         "RSADAPT_METHOD": str(record["method"]),
@@ -310,3 +316,8 @@ def _tags(model: Model, run: Path, scene: Path, domain: Domain) -> dict[str, str
         "RSADAPT_COMMIT": str(record["commit"]),
         CLASSES_TAG: json.dumps(model.scheme.to_dict()),
     }
+
+
+def _origin(scene: Location) -> str:
+    """A scene's full path, or its address without a query, which may hold a signature."""
+    return str(scene.resolve()) if isinstance(scene, Path) else str(scene).partition("?")[0]
