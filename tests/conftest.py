@@ -1,4 +1,10 @@
-"""What the tests share: quiet settings, a small world and a configuration for it."""
+"""What the tests share: quiet settings, a small world, a configuration for it, a file server."""
+
+import re
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import torch
@@ -43,3 +49,84 @@ def values(world):
         "prediction": {"tile": 64, "overlap": 16},
         "device": {"accelerator": "cpu"},
     }
+
+
+@dataclass
+class Served:
+    """A folder on an HTTP server of this machine, which is an S3 server's bucket too.
+
+    Below /forbidden/ access is refused; /busy/ is so once for every file; /silent/ never answers.
+    """
+
+    folder: Path
+    port: int = 0
+    asked: list[str] = field(default_factory=list)
+    connections: int = 0
+    ending: threading.Event = field(default_factory=threading.Event)
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.port}/bucket/{name}"
+
+    def answer(self, name: str, wanted: str) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and content for a path and its Range header."""
+        first = name not in self.asked
+        self.asked.append(name)
+        if "/silent/" in name:
+            self.ending.wait(30)
+        if "/forbidden/" in name or ("/busy/" in name and first):
+            return 503 if "/busy/" in name else 403, {}, b""
+        file = self.folder / name.removeprefix("/bucket/")
+        if not file.is_file():
+            return 404, {}, b""
+        content = file.read_bytes()
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted)
+        if not found:
+            return 200, {"Accept-Ranges": "bytes"}, content
+        start, stop = int(found[1]), min(int(found[2] or len(content)) + 1, len(content))
+        if start >= len(content):
+            return 416, {}, b""
+        part = {"Content-Range": f"bytes {start}-{stop - 1}/{len(content)}"}
+        return 206, part, content[start:stop]
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A folder `served` below `tmp_path`, and GDAL told to look for s3:// on its server."""
+    found = Served(tmp_path / "served")
+    found.folder.mkdir()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self):
+            found.connections += 1
+            super().setup()
+
+        def do_GET(self):
+            name, wanted = self.path.partition("?")[0], self.headers.get("Range", "")
+            status, headers, content = found.answer(name, wanted)
+            self.send_response(status)
+            for key, value in (headers | {"Content-Length": str(len(content))}).items():
+                self.send_header(key, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+        do_HEAD = do_GET  # noqa: N815, the name that http.server calls
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    found.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    monkeypatch.setenv("AWS_S3_ENDPOINT", f"127.0.0.1:{found.port}")
+    monkeypatch.setenv("AWS_NO_SIGN_REQUEST", "YES")
+    monkeypatch.setenv("AWS_HTTPS", "NO")
+    monkeypatch.setenv("AWS_VIRTUAL_HOSTING", "FALSE")
+    yield found
+    found.ending.set()
+    server.shutdown()
+    server.server_close()

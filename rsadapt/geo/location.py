@@ -20,7 +20,7 @@ NETWORKED = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)[/?_]")
 
 _SUBDATASET = re.compile(
     r"(?P<before>(?:NETCDF|HDF5|HDF4_SDS:\w+|HDF4_EOS:\w+|ZARR|BAG|GPKG|NITF_IM:\d+|SENTINEL2_\w+"
-    r'|GTIFF_DIR:(?:off:)?\d+):"?)(?P<file>[^":]+|(?<=")[^"]+)(?P<after>.*)'
+    r'|GTIFF_DIR:(?:off:)?\d+):"?)(?P<file>(?<=")[^"]+|[^":]+)(?P<after>.*)'
 )
 """A data set in a file as GDAL names it: of the formats whose names are made so."""
 

@@ -88,9 +88,16 @@ def _check(part: Raster, first: Raster) -> None:
         )
     if not part.grid.matches(first.grid) or _points(part) != _points(first):
         raise DataError(
-            f"{part.path}: expected the pixels of {first.path}, {first.grid}, found {part.grid}; "
-            f"bring the bands of a scene to one grid (gdalwarp)"
+            f"{part.path}: expected the pixels of {first.path}, {_words(first)}, found "
+            f"{_words(part)}; bring the bands of a scene to one grid (gdalwarp)"
         )
+
+
+def _words(raster: Raster) -> str:
+    """Where the pixels of a raster lie."""
+    grid, (x, y) = raster.grid, raster.grid.pixel_size
+    corner = f"{grid.transform.c:.10g}, {grid.transform.f:.10g}"
+    return f"{grid.height} x {grid.width} of {x:g} x {y:g} from {corner}"
 
 
 def _points(raster: Raster) -> list[tuple[float, ...]]:

@@ -396,6 +396,85 @@ def test_damaged_file_is_named_and_not_read_as_nothing(tmp_path):
         WarpedRaster(raster, grid, "bilinear").read()
 
 
+# Blocks that are not in the file
+
+HOLE = np.s_[16:32, 64:80]
+"""Block 1, 4 of 16 x 16 pixels."""
+
+
+@pytest.fixture(params=["band", "pixel", "control points"])
+def sparse(request, tmp_path):
+    """A scene of two bands that lacks a block: of band 2, or of both where they lie together."""
+    values = noise(2, HEIGHT, WIDTH)
+    values[:, *HOLE] = 0
+    if request.param == "band":
+        values[0] = 7
+    layout = {"tiled": True, "blockxsize": 16, "blockysize": 16, "sparse_ok": True}
+    layout["interleave"] = "band" if request.param == "band" else "pixel"
+    if request.param != "control points":
+        return write(tmp_path / "a.tif", values, PLACES["rotated"], **layout)
+    write_with_control(tmp_path / "a.tif", values, **layout)
+    return Raster(tmp_path / "a.tif")
+
+
+def share_of_hole(raster, grid, resampling):
+    """How much of each pixel of a grid comes from the block: an image of it, warped alike."""
+    image = np.zeros((1, HEIGHT, WIDTH), np.uint8)
+    image[:, *HOLE] = 255
+    file = raster.path.with_name("hole.tif")
+    if raster.control:
+        write_with_control(file, image)
+    else:
+        write(file, image, PLACES["rotated"])
+    values, valid = WarpedRaster(Raster(file), grid, resampling).read()
+    return (values[0] != 0) & valid
+
+
+@pytest.mark.parametrize("pixel", [1.9, 4.1])
+@pytest.mark.parametrize("resampling", NAMES)
+def test_windows_that_an_absent_block_reaches_are_refused_and_no_others(sparse, resampling, pixel):
+    (grid,) = harmonise([sparse], pixel=pixel)
+    seen = WarpedRaster(sparse, grid, resampling)
+    reached = share_of_hole(sparse, grid, resampling)
+    rows, cols = np.nonzero(reached)
+    side, far = 7, 10  # far: beyond the reach of any kernel, and the block's net of points
+    box = (rows.min() - far, rows.max() + far, cols.min() - far, cols.max() + far)
+    refused = 0
+    for row in range(0, grid.height - side, side):
+        for col in range(0, grid.width - side, side):
+            window = Window(row, col, side, side)
+            if reached[window.slices].any():
+                refused += 1
+                with pytest.raises(DataError, match=r"a\.tif: block 1, 4 of band 2 is not in"):
+                    seen.read(window, [2])
+            elif row + side < box[0] or row > box[1] or col + side < box[2] or col > box[3]:
+                seen.read(window, [2])
+    assert refused
+    with pytest.raises(DataError, match="block 1, 4"):
+        pickle.loads(pickle.dumps(seen)).read()
+
+
+def test_band_whose_blocks_are_all_there_is_read(tmp_path):
+    values = noise(2, 32, 48)
+    values[1, :16, 16:32] = 0
+    layout = {"tiled": True, "blockxsize": 16, "blockysize": 16, "sparse_ok": True}
+    raster = write(tmp_path / "a.tif", values, PLACES["rotated"], interleave="band", **layout)
+    seen = WarpedRaster(raster, harmonise([raster], pixel=2.0)[0])
+    assert seen.read(bands=[1])[1].any()
+    with pytest.raises(DataError, match="block 0, 1 of band 2"):
+        seen.read()
+
+
+def test_absent_blocks_that_nodata_explains_are_invalid(tmp_path):
+    values = noise(1, 32, 48)
+    values[:, :16, 16:32] = 0
+    layout = {"tiled": True, "blockxsize": 16, "blockysize": 16, "sparse_ok": True}
+    raster = write(tmp_path / "a.tif", values, PLACES["degrees"], nodata=0, **layout)
+    read, valid = WarpedRaster(raster, harmonise([raster], pixel=2.0)[0]).read()
+    assert 0 < valid.mean() < 1
+    assert read[0][valid].all()
+
+
 # What cannot be placed
 
 
