@@ -85,8 +85,13 @@ def band_scenes(
         odd = found.keys() ^ first.keys()
         if odd or len(found) < len(files[band]):
             raise DataError(_unpaired(files, band, sorted(odd)))
+    telling = [len(set(parts)) > 1 for parts in zip(*first, strict=False)]
     return [
-        _scene(files, [found[key] for found in keyed.values()], "_".join(filter(None, key)))
+        _scene(
+            files,
+            [found[key] for found in keyed.values()],
+            "_".join(part for part, tells in zip(key, telling, strict=False) if tells and part),
+        )
         for key in first
     ]
 

@@ -19,7 +19,7 @@ NETWORKED = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)[/?_]")
 """GDAL's file systems that ask a server, also inside another such as /vsizip/."""
 
 _SUBDATASET = re.compile(
-    r"(?P<before>(?:NETCDF|HDF5|HDF4_SDS:\w+|HDF4_EOS:\w+|ZARR|BAG|GPKG|NITF_IM:\d+|SENTINEL2_\w+"
+    r"(?P<before>(?i:NETCDF|HDF5|HDF4_SDS:\w+|HDF4_EOS:\w+|ZARR|BAG|GPKG|NITF_IM:\d+|SENTINEL2_\w+"
     r'|GTIFF_DIR:(?:off:)?\d+):"?)(?P<file>(?<=")[^"]+|[^":]+)(?P<after>.*)'
 )
 """A data set in a file as GDAL names it: of the formats whose names are made so."""
@@ -82,7 +82,7 @@ class Remote:
 
 @dataclass(frozen=True)
 class Subdataset:
-    """One of several data sets in a file, by the name that GDAL lists: `NETCDF:"a.nc":red`.
+    """One of several data sets in a file, by the name that GDAL gives it: `NETCDF:"a.nc":red`.
 
     Attributes:
         before: what stands before the file in that name.
