@@ -97,6 +97,7 @@ OTHER_CLASSES = [{"name": "rock", "id": 1, "colour": "#777777"}, SETTINGS["class
 SHIFTED = grid(left=5e5 + 1e5)
 TRAIN = "train config.yaml --out new"
 PREDICT = "predict run --scene target.tif --out maps"
+NOWHERE = "http://127.0.0.1:9/a.tif"
 INIT = "init --source source.tif --labels label.tif --target target.tif --out new.yaml"
 
 
@@ -200,6 +201,25 @@ CASES = [
         "init over a file", nothing, INIT.replace("new.yaml", "config.yaml"), "config.yaml: exists"
     ),
     Case("init half a label", truncate("label.tif", 0.5), INIT, "label.tif"),
+    Case("init a server that is not there", nothing, INIT.replace("target.tif", NOWHERE), NOWHERE),
+    Case(
+        "predict a server that is not there",
+        nothing,
+        PREDICT.replace("target.tif", NOWHERE),
+        NOWHERE,
+    ),
+    Case(
+        "train on a server that is not there",
+        configure(target={"scenes": [NOWHERE]}),
+        TRAIN,
+        f"{NOWHERE}: .*connection",
+    ),
+    Case(
+        "no file of a band",
+        configure(target={"band_files": {"red": "*_red.tif"}}),
+        TRAIN,
+        r"\*_red.tif: no such file",
+    ),
     Case("demo in a full folder", nothing, "demo --out run", "run: exists"),
 ]
 

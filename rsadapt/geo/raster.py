@@ -407,9 +407,10 @@ ANSWERS = (
         "AWS_NO_SIGN_REQUEST=YES (s3://), GS_NO_SIGN_REQUEST=YES (gs://) or "
         "AZURE_NO_SIGN_REQUEST=YES (az://)",
     ),
-    (r"response code: (404|410)|NoSuch|does not exist", "none", "check the address"),
+    (r"response code: (404|410)|NoSuch", "none", "check the address"),
     (
-        r"CURL error|response code|imed out|esolve host|onnection",
+        # "does not exist" is all that GDAL says where it asked before in this process
+        r"CURL error|response code|imed out|esolve host|onnection|does not exist",
         "a server that does not give it",
         "check the address and the connection, or try again later",
     ),

@@ -14,12 +14,12 @@ from rsadapt.config import FolderSettings, RegionSettings
 from rsadapt.data.frame_images import FrameImages
 from rsadapt.data.images import write_png
 from rsadapt.errors import ConfigError, DataError, MissingFileError, OutputExistsError
+from rsadapt.geo.location import Location, is_address
 from rsadapt.infer.frames import predict_frames
 from rsadapt.model import Model, answers, open_model, probabilities
 from rsadapt.progress import Progress, watched
 
 if TYPE_CHECKING:
-    from rsadapt.geo.location import Location
     from rsadapt.geo.masked import Mask
     from rsadapt.geo.raster import Raster
     from rsadapt.infer.predict import PredictedScene
@@ -94,7 +94,7 @@ def predict(
     if isinstance(model.facts.settings.target, FolderSettings):
         if area:
             raise ConfigError("an area is given, and frames of image folders have no place in it")
-        frames = [Path(scene) for scene in scenes]
+        frames = [_local(scene) for scene in scenes]
         _refuse_same_names([frame.stem for frame in frames])
         return _predict_frames(
             model, frames, out, domain=domain, overwrite=overwrite, progress=progress
@@ -138,6 +138,15 @@ def _predict_frames(
         write_png(frame.ids, scheme.decode(train_ids))
         write_png(frame.colours, scheme.paint(train_ids))
     return written
+
+
+def _local(frame: Path | str) -> Path:
+    """Refuse frames that are no files of this machine."""
+    if isinstance(frame, str) and is_address(frame):
+        raise MissingFileError(
+            f"{frame}: expected an image file, found an address; download it and name the file"
+        )
+    return Path(frame)
 
 
 def _find(frames: Sequence[Path]) -> None:

@@ -1,6 +1,7 @@
 """A written configuration loads as it is, and says what the files hold."""
 
 import json
+import shutil
 from pathlib import Path
 
 import geopandas
@@ -166,3 +167,12 @@ def test_images_are_no_labels(files):
     write_raster(files / "al" / "1.tif", np.full(grid().shape, 0.5, np.float32), grid())
     with pytest.raises(DataError, match="found fractions"):
         written(files)
+
+
+def test_addresses_are_written_as_they_are(files, served):
+    shutil.copy(files / "b" / "1.tif", served.folder / "1.tif")
+    address = served.url("1.tif")
+    path = init(["a/1.tif"], ["al/1.tif"], [address], out=files / "rsadapt.yaml")
+    settings = build.configuration(path)
+    assert settings.target.scenes == [address]
+    assert str(build.places(settings).target.training.scenes[0].image.path) == address

@@ -1,6 +1,7 @@
 """Predict: a run and scenes become maps that lie right and tell their origin."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import geopandas
@@ -179,3 +180,27 @@ def test_scenes_of_another_ground_size_than_trained_at_are_told_of(trained, scen
     with pytest.warns(UserWarning, match=words + cure) as told:
         predict(trained, [scene, at(2), at(0.5)], tmp_path / "maps")
     assert len(told) == 1
+
+
+def test_remote_scene_gives_the_local_ones_map(trained, scene, served, tmp_path):
+    shutil.copy(scene, served.folder / "far.tif")
+    addresses = [f"{served.url('far.tif')}?signature=secret", "s3://bucket/far.tif"]
+    (near,) = predict(trained, [scene], tmp_path / "near")
+    for number, address in enumerate(addresses):
+        (far,) = predict(trained, [address], tmp_path / str(number))
+        assert far.classes.name == "far_classes.tif"
+        assert np.array_equal(Raster(far.classes).read()[0], Raster(near.classes).read()[0])
+        assert Raster(far.classes).tags["RSADAPT_SCENE"] == address.partition("?")[0]
+
+
+def test_item_of_bands_gives_the_map_of_one_file(trained, scene, tmp_path):
+    image = Raster(scene)
+    values, assets = image.read()[0], {}
+    for plane, name in zip(values, BANDS, strict=True):
+        write_raster(tmp_path / f"{name}.tif", plane[None], image.grid, nodata=image.nodata)
+        assets[name] = {"href": f"{name}.tif", "roles": ["data"]}
+    item = tmp_path / "item.json"
+    item.write_text(json.dumps({"stac_version": "1.0.0", "assets": assets}))
+    one, two = predict(trained, [scene, item], tmp_path / "maps")
+    assert two.classes.name == "item_classes.tif"
+    assert np.array_equal(Raster(one.classes).read()[0], Raster(two.classes).read()[0])
