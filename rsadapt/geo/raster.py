@@ -411,7 +411,7 @@ ANSWERS = (
     (
         # "does not exist" is all that GDAL says where it asked before in this process
         r"CURL error|response code|imed out|esolve host|onnection|does not exist",
-        "a server that does not give it",
+        "none",
         "check the address and the connection, or try again later",
     ),
 )

@@ -21,9 +21,10 @@ from rasterio.errors import NotGeoreferencedWarning
 from shapely import box
 
 from rsadapt.errors import RsadaptError
-from rsadapt.geo.grid import Grid
+from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.vectors import Features, Legend
+from rsadapt.geo.warp import WarpedRaster
 
 SIDE, BLOCK = 64, 16
 TIME_LIMIT = 20.0
@@ -125,6 +126,22 @@ def read_raster(file: Path) -> dict:
     return {"zeros": zero_blocks(values, valid)}
 
 
+def read_warped(file: Path) -> dict:
+    """The same of the raster seen on a grid that is half a pixel off, where it says its place."""
+    try:
+        raster = Raster(file)
+        if max(raster.grid.shape) > 64 * SIDE or raster.count > 64:
+            return {"error": "a size that nobody would read at once"}
+        if raster.grid.crs is None or raster.grid.shape != (SIDE, SIDE):
+            return {"error": "another place, of which nobody can tell what it should hold"}
+        a, b, c, d, e, f = tuple(raster.grid.transform)[:6]
+        moved = Affine(a, b, c + a / 2, d, e, f + e / 2)
+        seen = WarpedRaster(raster, Grid(SIDE, SIDE, moved, raster.grid.crs), "nearest")
+        return {"zeros": zero_blocks(*seen.read(Window(0, 0, SIDE - 1, SIDE - 1)))}
+    except RsadaptError as error:
+        return {"error": str(error)}
+
+
 def read_plainly(file: Path, seed: int) -> np.ndarray:
     """What GDAL reads, after memory was left full of something else."""
     random = np.random.default_rng(seed)
@@ -213,6 +230,19 @@ def test_damaged_rasters_are_refused_or_read_as_gdal_reads_them(tmp_path, kind):
         copies += odd_tags(content)
     assert len(copies) >= 60
     wrong = outcomes(read_raster, tmp_path, ".tif", copies)
+    assert not wrong, f"{len(wrong)} of {len(copies)}: " + "; ".join(wrong)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_rasters_are_not_warped_to_zeros(tmp_path, kind):
+    original = write_original(tmp_path, kind)
+    content = original.read_bytes()
+    assert read_warped(original) == {"zeros": 0}
+    copies = damages(content, seed=3, directory=slice(len(content) // 2, len(content)))
+    if content[:4] == b"II*\x00":
+        copies += odd_tags(content)
+    wrong = outcomes(read_warped, tmp_path, ".tif", copies)
     assert not wrong, f"{len(wrong)} of {len(copies)}: " + "; ".join(wrong)
 
 
