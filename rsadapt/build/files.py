@@ -84,7 +84,7 @@ def listed_files(files: Sequence[SceneFiles], lists: Sequence[str], root: Path) 
     if not found:
         raise MissingFileError(
             f"{root / lists[0]}: lists {len(names)} names, and none of {len(files)} scenes, such "
-            f"as {files[0]}, is among them; check 'listed'"
+            f"as {max(_called(files[0]), key=len)}, is among them; check 'listed'"
         )
     return found
 

@@ -28,7 +28,8 @@ OWN = ("each", "count")
 class CommonSettings(RegionSettings):
     """What holds for every part of a data set."""
 
-    scenes: list[str] = Field(default=[])
+    def _check_named(self) -> None:
+        """Leave files to the parts."""
 
 
 class PartSettings(RegionSettings):

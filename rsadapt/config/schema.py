@@ -190,9 +190,12 @@ class RegionSettings(Settings):
     def _consistent(self) -> RegionSettings:
         if self.assumed_pixel is not None and self.crs not in (None, "own"):
             raise ValueError("assumed_pixel gives scenes no place, so crs cannot be brought about")
+        self._check_named()
+        return self
+
+    def _check_named(self) -> None:
         if bool(self.scenes) == bool(self.band_files):
             raise ValueError("name the files of a region either by 'scenes' or by 'band_files'")
-        return self
 
 
 class SizeSettings(Settings):
