@@ -217,16 +217,27 @@ def init(
 
 
 @app.command()
-def inspect(config: Config, assignments: Assignments = None, json_file: Json = None) -> None:
-    """Show both regions' scenes, classes and bands."""
+def inspect(
+    config: Config,
+    assignments: Assignments = None,
+    json_file: Json = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            callback=_new_file,
+            help="Write a page with figures and example windows to a new file.",
+        ),
+    ] = None,
+) -> None:
+    """Show both regions side by side, and what may go wrong between them."""
     from rsadapt import console
     from rsadapt.verbs.inspect import inspect as verb
 
     with console.progress() as progress:
-        inspection = verb(config, assignments or (), progress=progress).to_dict()
+        inspection = verb(config, assignments or (), html=html, progress=progress).to_dict()
     console.show(console.inspection_tables(inspection))
-    for finding in inspection["findings"]:
-        typer.echo(f"Warning: {finding}")
     _write_json(inspection, json_file)
 
 

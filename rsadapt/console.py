@@ -40,6 +40,11 @@ SHOWN = 5
 DAMAGED_SHOWN = 20
 """Damaged files that are named, with what is wrong; a wrong folder can hold thousands."""
 
+SCENES_SHOWN = 8
+"""Scenes of a region that are shown one by one; more are shown by kind."""
+
+GRAVITY_STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+
 LINES = 10
 """Lines that a task writes on its way where there is no terminal."""
 
@@ -250,41 +255,67 @@ def comparison_table(summary: Values, title: str) -> Table:
 
 
 def inspection_tables(inspection: Values) -> list[Table]:
-    """Lay out both regions of `Inspection.to_dict` side by side."""
+    """Lay out both regions of `Inspection.to_dict` side by side, and the findings."""
     regions = {name: inspection[name] for name in ("source", "target")}
-    return [
+    tables = [
         _scene_table(regions),
         _part_table(regions),
         _frequency_table(regions),
         _band_table(regions),
+        _distance_table(regions, inspection["distances"]),
     ]
+    return [*tables, _finding_table(inspection["findings"])]
 
 
 def _scene_table(regions: Values) -> Table:
+    """A row for each scene, or where a region has many for those that are alike."""
     headings = ["scene", "region", "pixels", "CRS", "pixel", "on the ground", "bands", "nodata"]
     warped = any(scene["was"] for region in regions.values() for scene in region["scenes"])
     table = _table("Scenes", headings + ["the file's own"] * warped)
     for name, region in regions.items():
-        for scene in region["scenes"]:
-            by_crs, by_pixel = (
-                ", assumed" * (scene["assumed"] == field)
-                for field in ("assumed_crs", "assumed_pixel")
-            )
-            _row(
-                table,
-                Path(scene["path"]).name,
-                name,
-                _sides(scene["shape"]),
-                _shortened(scene["crs"] or "none") + by_crs,
-                _sides(scene["pixel_size"]),
-                "-"
-                if scene["ground_size"] is None
-                else f"{_sides(scene['ground_size'])} m{by_pixel}",
-                f"{scene['bands']} {scene['dtype']}",
-                scene["nodata"] or "-",
-                *[_own_grid(scene["was"])] * warped,
-            )
+        many = len(region["scenes"]) > SCENES_SHOWN
+        rows = map(_group_cells, region["groups"]) if many else map(_scene_cells, region["scenes"])
+        for first, *cells, own in rows:
+            _row(table, first, name, *cells, *[own] * warped)
     return table
+
+
+def _scene_cells(scene: Values) -> tuple[str, ...]:
+    by_crs, by_pixel = _assumed_words(scene)
+    return (
+        Path(scene["path"]).name,
+        _sides(scene["shape"]),
+        _shortened(scene["crs"] or "none") + by_crs,
+        _sides(scene["pixel_size"]),
+        "-" if scene["ground_size"] is None else f"{_sides(scene['ground_size'])} m{by_pixel}",
+        f"{scene['bands']} {scene['dtype']}",
+        scene["nodata"] or "-",
+        _own_grid(scene["was"]),
+    )
+
+
+def _group_cells(group: Values) -> tuple[str, ...]:
+    by_crs, by_pixel = _assumed_words(group)
+    return (
+        f"{group['count']:,} scenes: {group['first']} ..."
+        if group["count"] > 1
+        else group["first"],
+        _span(group["shape"]),
+        _shortened(group["crs"] or "none") + by_crs,
+        _span(group["pixel_size"]),
+        "-" if group["ground_size"] is None else f"{_span(group['ground_size'])} m{by_pixel}",
+        f"{group['bands']} {group['dtype']}",
+        group["nodata"] or "-",
+        "the same" if group["own_crs"] is None else _shortened(group["own_crs"]),
+    )
+
+
+def _assumed_words(scenes: Values) -> tuple[str, str]:
+    """What to say after the CRS and after the ground size of scenes whose place is assumed."""
+    crs, pixel = (
+        ", assumed" * (scenes["assumed"] == field) for field in ("assumed_crs", "assumed_pixel")
+    )
+    return crs, pixel
 
 
 def _own_grid(grid: Values | None) -> str:
@@ -297,12 +328,21 @@ def _own_grid(grid: Values | None) -> str:
 
 
 def _part_table(regions: Values) -> Table:
-    table = _table("Pixels", ["region", "training", "valid %", "validation"])
+    headings = ["region", "scenes", "ground", "training", "valid %", "validation"]
+    least = min(region["looked_at"] for region in regions.values())
+    caption = None if least == 1 else f"statistics are those of a sample, of {least:.1%} or more"
+    table = _table("Pixels", headings, caption)
     for name, region in regions.items():
         validation = region["validation"]
-        kept_apart = "none" if validation is None else f"{validation['pixels']:,}"
-        training = f"{region['training']['pixels']:,}"
-        _row(table, name, training, _percent(region["valid_share"]), kept_apart)
+        _row(
+            table,
+            name,
+            f"{len(region['scenes']):,}",
+            _area(region["coverage"]),
+            f"{region['training']['pixels']:,}",
+            _percent(region["valid_share"]),
+            "none" if validation is None else f"{validation['pixels']:,}",
+        )
     return table
 
 
@@ -326,15 +366,55 @@ def _band_table(regions: Values) -> Table:
     figures = ("mean ± std", "range")
     headings = [f"{name} {figure}" for name in regions for figure in figures]
     table = _table("Bands, valid pixels of the training part", ["band", *headings])
-    for bands in zip(*(region["bands"] for region in regions.values()), strict=True):
-        names = dict.fromkeys(str(band["name"]) for band in bands)
-        _row(table, " / ".join(names), *(cell for band in bands for cell in _band_cells(band)))
+    for name, bands in _bands_together(regions):
+        _row(table, name, *(cell for band in bands for cell in _band_cells(band)))
     return table
+
+
+def _distance_table(regions: Values, distances: Sequence[Values]) -> Table:
+    table = _table(
+        "Bands, percentiles and how far the regions lie apart",
+        ["band", *(f"{name} 2 / 50 / 98 %" for name in regions), "W", "JS", "own W", "own JS"],
+        "W: Wasserstein distance, in standard deviations of the source; JS: Jensen-Shannon "
+        "divergence, 0 to 1; own: after each region is standardised by its own statistics",
+    )
+    for (name, bands), distance in zip(_bands_together(regions), distances, strict=True):
+        figures = ("wasserstein", "divergence", "own_wasserstein", "own_divergence")
+        apart = ("-" if distance[key] is None else f"{distance[key]:.2f}" for key in figures)
+        _row(table, name, *map(_percentiles, bands), *apart)
+    return table
+
+
+def _bands_together(regions: Values) -> Iterator[tuple[str, Sequence[Values]]]:
+    """The bands that belong together, with their names."""
+    for bands in zip(*(region["bands"] for region in regions.values()), strict=True):
+        yield " / ".join(dict.fromkeys(str(band["name"]) for band in bands)), bands
 
 
 def _band_cells(band: Values) -> tuple[str, str]:
     mean, std, low, high = (_number(band[key]) for key in ("mean", "std", "minimum", "maximum"))
     return f"{mean} ± {std}", f"{low} to {high}"
+
+
+def _percentiles(band: Values) -> str:
+    return " / ".join(_number(band["percentiles"][key]) for key in ("2", "50", "98"))
+
+
+def _finding_table(findings: Sequence[Values]) -> Table:
+    """Findings in their order, most grave first, each with its cure below."""
+    table = Table.grid(padding=(0, 2), expand=False)
+    table.title = Text("Findings", style="bold")
+    table.title_justify = "left"
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        gravity = finding["gravity"]
+        told = Text.assemble((f"{finding['topic']}: ", "bold"), finding["text"])
+        table.add_row(Text(gravity, style=GRAVITY_STYLES[gravity]), told)
+        table.add_row("", Text.assemble(("cure: ", "green"), finding["cure"]))
+    if not findings:
+        _row(table, "none")
+    return table
 
 
 # Cells
@@ -371,6 +451,26 @@ def _number(value: float | None) -> str:
 
 def _sides(pair: Sequence[float]) -> str:
     return " x ".join(f"{side:.6g}" for side in pair)
+
+
+def _span(pairs: Sequence[Sequence[float]]) -> str:
+    """The least and greatest of pairs of lengths, as one pair where they are one."""
+    ends = [
+        sorted({f"{side:.6g}" for side in sides}, key=float) for sides in zip(*pairs, strict=True)
+    ]
+    return " x ".join(" to ".join(sides) for sides in ends)
+
+
+def _area(coverage: Values | None) -> str:
+    """The ground that scenes cover, in hectares or square kilometres."""
+    if coverage is None:
+        return "-"
+    square_metres = coverage["area"]
+    return (
+        f"{square_metres / 1e6:.4g} km2"
+        if square_metres >= 1e6
+        else f"{square_metres / 1e4:.4g} ha"
+    )
 
 
 def _shortened(text: str) -> str:

@@ -43,3 +43,15 @@ class InterruptedTrainingError(RsadaptError):
     """Training was stopped by the user after its state was saved."""
 
     exit_code = 130
+
+
+class LeftOutWarning(UserWarning):
+    """Scenes that the configuration names and that are not used, with their number and the reason.
+
+    Attributes:
+        region: whose they are, "source" or "target".
+    """
+
+    def __init__(self, region: str, text: str) -> None:
+        super().__init__(text)
+        self.region = region

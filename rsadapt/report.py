@@ -1,15 +1,17 @@
-"""Figures from results: images, labels and maps side by side, and comparisons of methods."""
+"""Figures: images, labels and maps side by side, comparisons of methods, and two regions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch, Polygon
 from numpy.typing import NDArray
 
 from rsadapt.classes import ClassScheme
@@ -26,6 +28,15 @@ BLANK = 255
 
 LEAST_WIDTH = 6.0
 """Inches of a chart of few rows: what its title takes."""
+
+REGION_COLOURS = {"source": "#2a6fbb", "target": "#e07b00"}
+"""Apart for colour-blind eyes too."""
+
+SHARP = 160
+"""Dots an inch of figures on a page, shown smaller than they are."""
+
+Curve = tuple[Sequence[float], Sequence[int]]
+"""A histogram: its edges, one more than its counts."""
 
 
 def natural_colours(
@@ -146,6 +157,133 @@ def beside(
     axis.tick_params(axis="x", rotation=30)
     axis.legend(frameon=False)
     _save(figure, path)
+
+
+# Two regions
+
+
+def band_histograms(bands: Sequence[tuple[str, Mapping[str, Curve]]]) -> bytes:
+    """Draw the histograms of bands, both regions' over each other.
+
+    Args:
+        bands: each one's name, and its histogram by region; at least one.
+
+    Returns:
+        The figure as PNG.
+    """
+    columns = min(3, len(bands))
+    rows = -(-len(bands) // columns)
+    figure = Figure(figsize=(3.4 * columns, 2.2 * rows + 0.4), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[len(bands) :]:
+        axis.set_axis_off()
+    for axis, (name, curves) in zip(axes, bands, strict=False):
+        for region, (edges, counts) in curves.items():
+            density = np.asarray(counts) / (sum(counts) * np.diff(edges))
+            colour = REGION_COLOURS[region]
+            axis.stairs(density, edges, fill=True, color=colour, alpha=0.35)
+            axis.stairs(density, edges, color=colour, linewidth=1.2)
+        axis.set_title(_literal(name), fontsize=10)
+        axis.set_yticks([])
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.margins(x=0)
+    _region_legend(figure)
+    return _png(figure)
+
+
+def class_shares(shares: Mapping[str, Mapping[str, float]]) -> bytes:
+    """Draw the share of each class as bars, one colour a region.
+
+    Args:
+        shares: by region, the share (0..1) of each class.
+
+    Returns:
+        The figure as PNG.
+    """
+    names = list(next(iter(shares.values())))
+    figure = Figure(figsize=(7, 0.42 * len(names) + 1.1), layout="constrained")
+    axis: Axes = figure.subplots()
+    thick = 0.8 / len(shares)
+    for number, (region, values) in enumerate(shares.items()):
+        places = np.arange(len(names)) + (number - (len(shares) - 1) / 2) * thick
+        widths = [100 * values[name] for name in names]
+        drawn = axis.barh(places, widths, thick, color=REGION_COLOURS[region])
+        axis.bar_label(drawn, fmt="%.2g", padding=3, fontsize=8)
+    axis.set_yticks(np.arange(len(names)), list(map(_literal, names)))
+    axis.invert_yaxis()
+    axis.margins(x=0.1)
+    axis.set_xlabel("% of labelled pixels")
+    axis.spines[["top", "right"]].set_visible(False)
+    _region_legend(figure, shares)
+    return _png(figure)
+
+
+def windows(
+    pictures: Sequence[NDArray[np.uint8]], labels: Sequence[NDArray[np.uint8] | None]
+) -> bytes:
+    """Draw windows in a row, with their labels below where they have some.
+
+    Args:
+        pictures: uint8 [height, width, 3], at least one.
+        labels: painted likewise, or None, one a picture.
+
+    Returns:
+        The figure as PNG.
+    """
+    rows = [pictures, labels] if any(label is not None for label in labels) else [pictures]
+    narrow = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02)
+    figure = Figure(figsize=(2.5 * len(pictures), 2.5 * len(rows)), layout=narrow)
+    axes = figure.subplots(len(rows), len(pictures), squeeze=False)
+    for row, shown in zip(axes, rows, strict=True):
+        for axis, picture in zip(row, shown, strict=True):
+            axis.set_axis_off()
+            if picture is not None:
+                axis.imshow(picture, interpolation="nearest")
+    return _png(figure)
+
+
+def footprints(regions: Mapping[str, Sequence[Sequence[tuple[float, float]]]]) -> bytes:
+    """Draw the outlines of scenes, each region on a map of its own, north up.
+
+    Args:
+        regions: by region, the corners of each scene, (longitude, latitude); at least one scene.
+
+    Returns:
+        The figure as PNG.
+    """
+    figure = Figure(figsize=(4.2 * len(regions), 3.8), layout="constrained")
+    axes = figure.subplots(1, len(regions), squeeze=False)[0]
+    for axis, (region, scenes) in zip(axes, regions.items(), strict=True):
+        colour = REGION_COLOURS[region]
+        for corners in scenes:
+            axis.add_patch(Polygon(corners, facecolor=f"{colour}40", edgecolor=colour, linewidth=1))
+        axis.autoscale_view()
+        middle = float(np.mean([lat for corners in scenes for _, lat in corners]))
+        axis.set_aspect(1 / max(np.cos(np.radians(middle)), 0.01), adjustable="datalim")
+        axis.set_title(region, fontsize=10, color=colour)
+        axis.ticklabel_format(useOffset=False, style="plain")
+        axis.locator_params(nbins=4)
+        axis.tick_params(labelsize=8)
+        axis.set_xlabel("longitude", fontsize=8)
+        axis.set_ylabel("latitude", fontsize=8)
+    return _png(figure)
+
+
+def _region_legend(figure: Figure, regions: Iterable[str] = REGION_COLOURS) -> None:
+    handles = [Patch(color=REGION_COLOURS[region], label=region) for region in regions]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False)
+
+
+def _literal(text: str) -> str:
+    """Text in which dollars are no formulas."""
+    return text.replace("$", r"\$")
+
+
+def _png(figure: Figure) -> bytes:
+    FigureCanvasAgg(figure)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=SHARP)
+    return file.getvalue()
 
 
 def _legend(scheme: ClassScheme) -> list[Patch]:

@@ -232,11 +232,15 @@ def test_all_verbs_from_files_to_scores(scenes):
         return result
 
     succeed("init", "--source", "a/*.tif", "--labels", "a/labels/*.tif", "--target", "b/*.tif")
-    inspected = succeed("inspect", "rsadapt.yaml", "--json", "inspection.json")
+    inspected = succeed(
+        "inspect", "rsadapt.yaml", "--json", "inspection.json", "--html", "both.html"
+    )
     assert "EPSG:32633" in inspected.stdout
-    assert "Warning" not in inspected.stdout
+    assert "pixel size" not in inspected.stdout
     coarse = succeed("inspect", "rsadapt.yaml", "--set", "target.pixel=30")
-    assert "Warning: a pixel is 10 m on the ground in the source and 30 m" in coarse.stdout
+    assert "pixel size: a pixel is 10 m on the ground in the source and 30 m" in coarse.stdout
+    assert "--set source.pixel=30" in coarse.stdout
+    assert Path("both.html").read_text().startswith("<!DOCTYPE html>")
     assert json.loads(Path("inspection.json").read_text())["source"]["training"]["pixels"] > 0
     changes = [part for change in QUICK for part in ("--set", change)]
     trained = succeed("train", "rsadapt.yaml", *changes)

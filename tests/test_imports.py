@@ -46,6 +46,8 @@ PARTS = {
     "adapt": ("sample errors", "torch lightning_fabric"),
     "infer": ("sample classes geo errors progress", "torch"),
     "report": ("classes infer.metrics errors", "matplotlib"),
+    "inspection": ("classes errors progress geo data report", ""),
+    "inspection.page": ("classes report", "jinja2"),
     "build": (BELOW_BUILD, "torch lightning_fabric"),
     "published": ("data.driving", ""),
     "tables": ("published", ""),
@@ -55,6 +57,7 @@ PARTS = {
     "training": (f"{BELOW_BUILD} build model", "torch lightning_fabric"),
     "study": (f"{BELOW_BUILD} build model training", "torch"),
     "verbs": (f"{BELOW_BUILD} weights build model training study", "torch"),
+    "verbs.inspect": ("classes errors progress data build config inspection", ""),
     "benchmark_report": ("benchmark_rows published report run study tables", ""),
     "verbs.benchmark": (
         f"{BELOW_BUILD} build model training study benchmark_rows benchmark_report",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from rsadapt.build.bands import SceneFiles
-from rsadapt.errors import DataError
+from rsadapt.errors import DataError, LeftOutWarning
 from rsadapt.geo.location import Location
 from rsadapt.geo.place import placed
 from rsadapt.geo.raster import Raster
@@ -51,11 +51,11 @@ def without_damaged(
         raise DataError(f"{name} region: no scene can be read, such as {told[0]}")
     if told:
         more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
-        warnings.warn(
+        text = (
             f"{name} region: {len(told)} of {len(scenes)} scenes are left out as damaged: "
-            f"{'; '.join(told[:SHOWN])}{more}",
-            stacklevel=2,
+            f"{'; '.join(told[:SHOWN])}{more}"
         )
+        warnings.warn(LeftOutWarning(name, text), stacklevel=2)
     return [scenes[n] for n in kept], [labels[n] for n in kept] if labels else []
 
 

@@ -13,6 +13,7 @@ from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 
 from rsadapt.geo.grid import Grid, Window
+from rsadapt.geo.masked import MaskedRaster
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.stack import StackedRaster
 from rsadapt.geo.warp import WarpedRaster
@@ -86,6 +87,8 @@ def on_its_scene(label: Raster, scene: Raster) -> Raster:
 
 def assumption(raster: Raster) -> AssumedRaster | None:
     """The raster whose place is assumed, among a raster and what it is warped from."""
+    if isinstance(raster, MaskedRaster):
+        raster = raster.original
     if isinstance(raster, StackedRaster):
         raster = raster.parts[0]
     if isinstance(raster, WarpedRaster):

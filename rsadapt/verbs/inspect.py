@@ -1,143 +1,35 @@
-"""Inspect: what both regions hold, side by side, before anything is trained."""
+"""Inspect: what both regions hold, side by side, and what it means, before anything is trained."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rsadapt import build
+from rsadapt import config as configurations
 from rsadapt.classes import ClassScheme
-from rsadapt.data.geotiff import Region, Scene
-from rsadapt.data.imagery import Place, Places
-from rsadapt.geo.assumed import assumption
-from rsadapt.geo.grid import Grid
-from rsadapt.geo.masked import MaskedRaster
-from rsadapt.geo.place import nearly, sizes_differ
-from rsadapt.geo.raster import Raster
-from rsadapt.geo.stack import StackedRaster
-from rsadapt.geo.warp import WarpedRaster
+from rsadapt.data.geotiff import Region
+from rsadapt.data.imagery import Places
+from rsadapt.errors import DataError, LeftOutWarning
+from rsadapt.inspection.examples import Example, draw_examples
+from rsadapt.inspection.facts import Choices, Facts, Finding, RegionFacts
+from rsadapt.inspection.findings import find
+from rsadapt.inspection.survey import distances, survey
 from rsadapt.progress import Progress
 
 
 @dataclass(frozen=True)
-class GridFacts:
-    """Where the pixels of a scene lie.
+class Inspection(Facts):
+    """Both regions, and what there is to say about them.
 
     Attributes:
-        shape: (height, width).
-        crs: as EPSG code or WKT, or None.
-        pixel_size: (x, y) in CRS units.
-        ground_size: (x, y) of the central pixel in metres, or None where the CRS does not say.
-        placed_by: "transform", "control points", or what is assumed: "assumed_crs" or
-            "assumed_pixel".
+        findings: what may go wrong, most grave first, each with its cure.
     """
 
-    shape: tuple[int, int]
-    crs: str | None
-    pixel_size: tuple[float, float]
-    ground_size: tuple[float, float] | None
-    placed_by: str
-
-
-@dataclass(frozen=True)
-class SceneFacts:
-    """One scene as it is trained on.
-
-    Attributes:
-        path: its file.
-        label: the file of its labels, or None.
-        shape: (height, width).
-        crs: as EPSG code or WKT, or None.
-        pixel_size: (x, y) in CRS units.
-        ground_size: (x, y) of the central pixel in metres, or None where the CRS does not say.
-        assumed: what of its place is assumed, not read: "assumed_crs", "assumed_pixel" or None.
-        was: the file's own grid, where the scene is warped to another, else None.
-        bands: how many it has.
-        dtype: NumPy name of the values' type.
-        nodata: the value of missing pixels as text, since JSON knows no NaN, or None.
-    """
-
-    path: str
-    label: str | None
-    shape: tuple[int, int]
-    crs: str | None
-    pixel_size: tuple[float, float]
-    ground_size: tuple[float, float] | None
-    assumed: str | None
-    was: GridFacts | None
-    bands: int
-    dtype: str
-    nodata: str | None
-
-
-@dataclass(frozen=True)
-class PartFacts:
-    """The part of a region to train on, or the part kept for validation.
-
-    Attributes:
-        pixels: all of them, invalid ones included.
-        classes: share of the labelled pixels by class, or None without labels.
-        unlabelled: share of the valid pixels that have no class, or None without labels.
-    """
-
-    pixels: int
-    classes: dict[str, float] | None
-    unlabelled: float | None
-
-
-@dataclass(frozen=True)
-class BandFacts:
-    """One band over the valid pixels of the training part, in the raster's units.
-
-    Attributes:
-        name: its description, or "band" and its 1-based number.
-        mean: of the values.
-        std: their standard deviation.
-        minimum: the smallest.
-        maximum: the greatest.
-    """
-
-    name: str
-    mean: float
-    std: float
-    minimum: float
-    maximum: float
-
-
-@dataclass(frozen=True)
-class RegionFacts:
-    """One region.
-
-    Attributes:
-        scenes: all of them.
-        training: the part to train on.
-        validation: the part kept for validation, or None.
-        valid_share: valid pixels among those of the training part, 0..1.
-        bands: the bands that are read.
-    """
-
-    scenes: tuple[SceneFacts, ...]
-    training: PartFacts
-    validation: PartFacts | None
-    valid_share: float
-    bands: tuple[BandFacts, ...]
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """Both regions.
-
-    Attributes:
-        source: the labelled one.
-        target: the one to adapt to.
-        findings: what may go wrong, each with its cure.
-    """
-
-    source: RegionFacts
-    target: RegionFacts
-    findings: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain values, ready for JSON."""
@@ -145,13 +37,18 @@ class Inspection:
 
 
 def inspect(
-    config: Path, assignments: Sequence[str] = (), *, progress: Progress | None = None
+    config: Path,
+    assignments: Sequence[str] = (),
+    *,
+    html: Path | None = None,
+    progress: Progress | None = None,
 ) -> Inspection:
-    """Read both regions of a configuration, every pixel once or twice.
+    """Read both regions of a configuration: images, or a sample of them, and all labels.
 
     Args:
         config: the configuration, YAML.
         assignments: "dotted.key=value" changes to it.
+        html: a page to write of it all, with figures and example windows; it needs no other file.
         progress: called with a task's name, blocks read and blocks in all.
 
     Raises:
@@ -159,103 +56,61 @@ def inspect(
     """
     settings = build.configuration(config, assignments)
     scheme = build.class_scheme(settings)
-    places = build.geotiff_places(settings)
-    return Inspection(
-        _region(places.source, scheme, progress),
-        _region(places.target, scheme, progress),
-        findings=_sizes(places),
+    places, left_out = _places(settings)
+    source, target = (
+        survey(
+            place,
+            scheme,
+            pixels=settings.statistics.pixels,
+            left_out=left_out[name],
+            progress=progress,
+        )
+        for name, place in (("source", places.source), ("target", places.target))
     )
-
-
-def _sizes(places: Places[Region]) -> tuple[str, ...]:
-    """Whether a pixel is as large in the source as in the target."""
-    ours, theirs = places.source.training.ground_pixel, places.target.training.ground_pixel
-    if ours is None or theirs is None or not sizes_differ(ours, theirs):
-        return ()
-    return (
-        f"a pixel is {ours:.3g} m on the ground in the source and {theirs:.3g} m in the target, so "
-        f"that things look of other sizes; bring them to one: --set target.pixel={ours:.3g}",
+    facts = Facts(source, target, distances(source.bands, target.bands), _choices(settings))
+    inspection = Inspection(
+        facts.source, facts.target, facts.distances, facts.choices, findings=find(facts)
     )
+    if html is not None:
+        from rsadapt.inspection.page import page
+
+        examples = {
+            "source": _examples(places.source.training, scheme, source, facts.choices.tile),
+            "target": _examples(places.target.training, scheme, target, facts.choices.tile),
+        }
+        html.write_text(
+            page(inspection.to_dict(), examples, scheme, title=config.name), encoding="utf-8"
+        )
+    return inspection
 
 
-def _region(place: Place[Region], scheme: ClassScheme, progress: Progress | None) -> RegionFacts:
-    parts = [place.training] if place.validation is None else [place.training, place.validation]
-    scenes = {scene.image.path: scene for part in parts for scene in part.scenes}
-    statistics = place.training.statistics(progress)
-    figures = zip(
-        _band_names(place.training),
-        statistics.mean,
-        statistics.std,
-        statistics.minimum,
-        statistics.maximum,
-        strict=True,
+def _places(settings: configurations.Configuration) -> tuple[Places[Region], dict[str, list[str]]]:
+    """Both regions, and by region what was left out of them, which becomes a finding."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LeftOutWarning)
+        places = build.geotiff_places(settings)
+    left_out: dict[str, list[str]] = {"source": [], "target": []}
+    for warning in caught:
+        if isinstance(warning.message, LeftOutWarning):
+            left_out[warning.message.region].append(str(warning.message))
+        else:
+            warnings.warn(warning.message, stacklevel=2)
+    return places, left_out
+
+
+def _examples(region: Region, scheme: ClassScheme, facts: RegionFacts, tile: int) -> list[Example]:
+    """Example windows; none of a region where only specks are valid."""
+    try:
+        return draw_examples(region, scheme, facts.bands, size=min(tile, facts.holds))
+    except DataError:
+        return []
+
+
+def _choices(settings: configurations.Configuration) -> Choices:
+    return Choices(
+        tile=settings.training.tile,
+        least_valid=settings.training.least_valid,
+        normalise_by=settings.normalise_by,
+        batch_norm=settings.network.batch_norm,
+        adapts=build.method(settings).uses_target,
     )
-    return RegionFacts(
-        scenes=tuple(map(_scene, scenes.values())),
-        training=_part(place.training, scheme, progress),
-        validation=None if place.validation is None else _part(place.validation, scheme, progress),
-        valid_share=statistics.valid_share,
-        bands=tuple(BandFacts(*figure) for figure in figures),
-    )
-
-
-def _scene(scene: Scene) -> SceneFacts:
-    image = scene.image.original if isinstance(scene.image, MaskedRaster) else scene.image
-    first = image.parts[0] if isinstance(image, StackedRaster) else image
-    return SceneFacts(
-        path=str(image.path),
-        label=None if scene.label is None else str(scene.label.path),
-        shape=image.grid.shape,
-        crs=_crs(image),
-        pixel_size=image.grid.pixel_size,
-        ground_size=image.grid.ground_size(),
-        assumed=_assumed(image),
-        was=_own_grid(first.original) if isinstance(first, WarpedRaster) else None,
-        bands=image.count,
-        dtype=image.dtype,
-        nodata=None if image.nodata is None else f"{image.nodata:g}",
-    )
-
-
-def _own_grid(raster: Raster) -> GridFacts:
-    grid = nearly(raster)
-    return GridFacts(
-        shape=grid.shape,
-        crs=_crs(raster, grid),
-        pixel_size=grid.pixel_size,
-        ground_size=grid.ground_size(),
-        placed_by=_assumed(raster) or ("control points" if raster.control else "transform"),
-    )
-
-
-def _assumed(raster: Raster) -> str | None:
-    """The field by which a raster's place is assumed; None where its file says it, or nothing."""
-    found = assumption(raster)
-    if found is None:
-        return None
-    return "assumed_pixel" if found.made_up else "assumed_crs"
-
-
-def _crs(raster: Raster, grid: Grid | None = None) -> str | None:
-    """The CRS of a raster, or of what it nearly is; None where it has none or a made-up one."""
-    crs = (grid or raster.grid).crs
-    return None if crs is None or _assumed(raster) == "assumed_pixel" else str(crs)
-
-
-def _part(region: Region, scheme: ClassScheme, progress: Progress | None) -> PartFacts:
-    pixels = sum(scene.area.height * scene.area.width for scene in region.scenes)
-    if not region.labelled:
-        return PartFacts(pixels, None, None)
-    *counts, unlabelled = map(int, region.class_counts(scheme, progress))
-    labelled = sum(counts)
-    shares = [count / max(labelled, 1) for count in counts]
-    return PartFacts(
-        pixels,
-        dict(zip(scheme.names, shares, strict=True)),
-        unlabelled / max(labelled + unlabelled, 1),
-    )
-
-
-def _band_names(region: Region) -> list[str]:
-    names = region.scenes[0].image.descriptions
-    return [names[band - 1] or f"band {band}" for band in region.bands]

@@ -111,8 +111,13 @@ def test_scene_says_what_it_was_and_became(config, capsys):
 
 
 def test_ground_sizes_that_differ_are_found_with_the_cure(config):
-    (finding,) = inspect(config).findings
-    assert "10 m on the ground in the source and 5.0" in finding
-    assert finding.endswith("--set target.pixel=10")
-    assert inspect(config, ["target.pixel=10"]).findings == ()
-    assert inspect(config, ["target.pixel=9.2"]).findings == ()
+    def sizes(*changes):
+        return [found for found in inspect(config, changes).findings if found.topic == "pixel size"]
+
+    (finding,) = sizes()
+    assert "10 m on the ground in the source and 5.0" in finding.text
+    assert finding.cure.endswith("--set target.pixel=10")
+    assert sizes("target.pixel=10") == []
+    assert sizes("target.pixel=9.2") == []
+    (finer,) = sizes("target.pixel=12")
+    assert finer.cure.endswith("--set source.pixel=12")
