@@ -121,3 +121,74 @@ def test_ground_sizes_that_differ_are_found_with_the_cure(config):
     assert sizes("target.pixel=9.2") == []
     (finer,) = sizes("target.pixel=12")
     assert finer.cure.endswith("--set source.pixel=12")
+
+
+def test_json_holds_percentiles_histograms_distances_and_findings(config):
+    values = json.loads(json.dumps(inspect(config).to_dict(), allow_nan=False))
+    _, band = values["source"]["bands"]
+    assert band["percentiles"]["50"] == pytest.approx(2, abs=1)
+    assert sum(band["histogram"]["counts"]) == 1280
+    assert len(band["histogram"]["edges"]) == len(band["histogram"]["counts"]) + 1
+    constant, other = values["distances"]
+    assert constant["wasserstein"] is None
+    assert other["wasserstein"] == pytest.approx(1, abs=0.1)  # 1 and 3 against 1: moved by 1 each
+    gravities = [finding["gravity"] for finding in values["findings"]]
+    assert gravities == sorted(gravities, key=["error", "warning", "note"].index)
+    assert values["source"]["coverage"]["area"] == pytest.approx(2000 * 100, rel=0.01)
+
+
+def test_region_in_its_own_order_of_bands_is_told_of(values, tmp_path):
+    def topics(*changes):
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(values))
+        return {finding.topic: finding for finding in inspect(path, changes).findings}
+
+    assert "band order" not in topics()
+    finding = topics("source.bands=[1, 2, 3]", "target.bands=[3, 2, 1]")["band order"]
+    assert "blue, green, red in the source and red, green, blue in the target" in finding.text
+    assert finding.cure.endswith("--set 'target.bands=[1, 2, 3]'")
+
+
+def test_empty_band_is_named_with_the_bands_that_are_left(config):
+    values = np.ones((2, 40, 50), np.float32)
+    values[1] = math.nan
+    write_raster(config.parent / "t.tif", values, MERCATOR)
+    with pytest.raises(DataError, match=r"no valid pixel in band 2 .*--set 'target\.bands=\[1\]'"):
+        inspect(config)
+
+
+def test_scenes_left_out_are_a_finding(config):
+    (config.parent / "u.tif").write_bytes(b"no raster")
+    changes = ["target.scenes=[t.tif, u.tif]", "target.damaged=leave_out"]
+    (finding,) = (f for f in inspect(config, changes).findings if f.topic == "scenes left out")
+    assert "1 of 2 scenes are left out" in finding.text
+    assert "u.tif" in finding.text
+
+
+def test_many_scenes_take_few_rows(config, capsys):
+    for number in range(30):
+        grid = Grid(40, 50 + number, MERCATOR.transform, MERCATOR.crs)
+        image = np.ones((2, *grid.shape), np.float32)
+        write_raster(config.parent / f"t{number:02}.tif", image, grid)
+    found = inspect(config, ["target.scenes=['t[0-9]*.tif']"])
+    assert len(found.target.scenes) == 30
+    console.show(console.inspection_tables(found.to_dict()))
+    text = capsys.readouterr().out
+    assert "30 scenes: t00.tif ..." in text
+    assert "40 x 50 to 79" in text
+    assert text.count(".tif ") < 5
+
+
+def test_page_is_written_of_regions_that_hold_no_window(config, tmp_path):
+    page = tmp_path / "both.html"
+    inspect(config, html=page)
+    assert "scenes too small" in page.read_text(encoding="utf-8")
+    assert page.read_text(encoding="utf-8").count("<img") == 5
+
+
+def test_findings_stand_last_and_are_coloured_on_a_terminal_alone(config, capsys):
+    console.show(console.inspection_tables(inspect(config).to_dict()))
+    text = capsys.readouterr().out
+    assert text.index("Findings") > text.index("percentiles")
+    assert text.index("error ") < text.index("warning ")
+    assert "\x1b" not in text
