@@ -34,13 +34,13 @@ def coverage(grids: Sequence[Grid]) -> Coverage | None:
         grids: the scenes' pixels, in one CRS.
 
     Returns:
-        None where a scene's place on Earth is not known, or they are in several CRSs.
+        None where a scene's place on Earth is not known, they are in several CRSs, or none is given.
     """
     import shapely
 
     sizes = [grid.ground_size() for grid in grids]
     known = [size for size in sizes if size is not None and np.isfinite(size).all()]
-    if len(known) < len(grids) or any(grid.crs != grids[0].crs for grid in grids):
+    if not grids or len(known) < len(grids) or any(grid.crs != grids[0].crs for grid in grids):
         return None
     outlines = [shapely.Polygon(_corners(grid)) for grid in grids]
     single = shapely.unary_union(outlines).area / sum(outline.area for outline in outlines)

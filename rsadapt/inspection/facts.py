@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rsadapt.geo.borders import Borders
+from rsadapt.geo.edges import Borders
 from rsadapt.geo.footprint import Corners, Coverage
 from rsadapt.geo.statistics import Histogram
 

@@ -298,7 +298,8 @@ def _classes(facts: Facts) -> Iterator[Finding]:
                 "class rare",
                 f"source: {name} takes {share:.2g} of the labelled training pixels, less than a "
                 f"thousandth; most windows lack it",
-                "add scenes that show it, or join it with a class alike (id: [3, 4] in 'classes')",
+                "draw more windows where it is: --set training.sampling=class_rarity; or join it "
+                "with a class alike (id: [3, 4] in 'classes')",
             )
 
 

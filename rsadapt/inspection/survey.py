@@ -9,8 +9,8 @@ from rsadapt.classes import ClassScheme
 from rsadapt.data.geotiff import Region, Scene
 from rsadapt.data.imagery import Place
 from rsadapt.geo.assumed import assumption
-from rsadapt.geo.borders import borders
 from rsadapt.geo.distances import Distribution, divergence, wasserstein
+from rsadapt.geo.edges import borders
 from rsadapt.geo.footprint import coverage, footprint
 from rsadapt.geo.grid import Grid
 from rsadapt.geo.masked import MaskedRaster

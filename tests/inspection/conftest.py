@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from rsadapt.geo.borders import Border, Borders
+from rsadapt.geo.edges import Border, Borders
 from rsadapt.geo.footprint import Coverage
 from rsadapt.geo.statistics import Histogram
 from rsadapt.inspection.facts import (

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from rsadapt.geo.borders import Border, Borders
+from rsadapt.geo.edges import Border, Borders
 from rsadapt.geo.footprint import Coverage
 from rsadapt.inspection.facts import BandDistance, Choices, PartFacts
 from rsadapt.inspection.findings import find

@@ -153,7 +153,7 @@ def test_empty_band_is_named_with_the_bands_that_are_left(config):
     values = np.ones((2, 40, 50), np.float32)
     values[1] = math.nan
     write_raster(config.parent / "t.tif", values, MERCATOR)
-    with pytest.raises(DataError, match=r"no valid pixel in band 2 .*--set 'target\.bands=\[1\]'"):
+    with pytest.raises(DataError, match=r"without one of its own are bands \[2\]"):
         inspect(config)
 
 
@@ -192,3 +192,19 @@ def test_findings_stand_last_and_are_coloured_on_a_terminal_alone(config, capsys
     assert text.index("Findings") > text.index("percentiles")
     assert text.index("error ") < text.index("warning ")
     assert "\x1b" not in text
+
+
+def test_sample_is_said(config, capsys):
+    for number in range(6):
+        grid = Grid(300, 300, MERCATOR.transform, MERCATOR.crs)
+        image = np.full((2, *grid.shape), number, np.uint8)
+        write_raster(config.parent / f"t{number}.tif", image, grid)
+    changes = ["target.scenes=['t[0-9].tif']", "statistics.pixels=180000"]
+    found = inspect(config, changes)
+    assert found.source.looked_at == 1
+    assert 0 < found.target.looked_at < 0.6
+    console.show(console.inspection_tables(found.to_dict()))
+    assert (
+        f"statistics are those of a sample, of {found.target.looked_at:.1%}"
+        in capsys.readouterr().out
+    )

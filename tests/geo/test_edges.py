@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from rsadapt.geo.borders import EDGE, borders, edge_windows, running_in
+from rsadapt.geo.edges import EDGE, borders, edge_windows, running_in
 from rsadapt.geo.grid import Grid, Window, crs_of
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.writer import write_raster
@@ -41,7 +41,7 @@ def test_lines_run_in_from_the_sides_asked_for():
     assert not running_in(same, (False, False, False, False)).any()
 
 
-@pytest.mark.parametrize(("value", "colour"), [(255, "white"), (252, "white"), (0, "black")])
+@pytest.mark.parametrize(("value", "colour"), [(255, "white"), (244, "white"), (0, "black")])
 def test_border_of_a_scene(scene, value, colour):
     values = noise()
     values[:, :, :20] = value
@@ -70,6 +70,14 @@ def test_border_behind_a_flagged_one_counts(scene):
     values[:, :, 10:30] = 255
     found = borders([(scene(values, nodata=0), [1, 2, 3])])
     assert found.white.share == pytest.approx(20 / 90)
+
+
+def test_dark_pixels_beside_a_nodata_value_are_meant(scene):
+    values = noise()
+    values[:, :, :10] = 0
+    values[:, :, 10:30] = 3
+    assert borders([(scene(values), [1, 2, 3])]).black.share == pytest.approx(0.3)
+    assert borders([(scene(values, nodata=0), [1, 2, 3])]).black.share == 0
 
 
 def test_types_have_their_own_white(scene):

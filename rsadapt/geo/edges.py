@@ -1,4 +1,4 @@
-"""Borders of white or black that a scene does not flag as missing: how much of it they take."""
+"""White or black that runs in from the edges of scenes: borders that are not flagged as missing."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ MOST_SCENES = 64
 WIDE = 0.1
 """Share of a scene's pixels from which a border is one by any measure."""
 
-NEARLY = 5
-"""How far 8-bit values may lie from pure white or black, since JPEG blurs them."""
+NEARLY = 12
+"""How far 8-bit values may lie from pure white or black, since JPEG blurs them; where a
+scene flags missing pixels by a nodata value, dark ones beside them are meant."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def _count(raster: Raster, bands: Sequence[int]) -> tuple[int, int, int]:
         values, valid = raster.read(window, bands)
         sides = _outer_sides(window, raster.grid.window)
         seen += int(valid.sum())
-        whites, blacks = (_of_colour(values, upper=upper) for upper in (True, False))
+        slack = NEARLY if values.dtype == np.uint8 and raster.nodata is None else 0
+        whites, blacks = (_of_colour(values, slack, upper=upper) for upper in (True, False))
         white += int((running_in(whites | ~valid, sides) & valid).sum())
         black += int((running_in(blacks | ~valid, sides) & valid).sum())
     return seen, white, black
@@ -114,9 +116,8 @@ def running_in(same: NDArray[np.bool_], sides: tuple[bool, bool, bool, bool]) ->
     return reached
 
 
-def _of_colour(values: NDArray[Any], *, upper: bool) -> NDArray[np.bool_]:
+def _of_colour(values: NDArray[Any], slack: int, *, upper: bool) -> NDArray[np.bool_]:
     """Where all bands are white (the type's upper end; floats have none) or black."""
-    slack = NEARLY if values.dtype == np.uint8 else 0
     if not upper:
         found = (values <= slack) & (values >= 0)
     elif values.dtype.kind in "iu":
