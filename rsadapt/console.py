@@ -413,7 +413,7 @@ def _finding_table(findings: Sequence[Values]) -> Table:
         table.add_row(Text(gravity, style=GRAVITY_STYLES[gravity]), told)
         table.add_row("", Text.assemble(("cure: ", "green"), finding["cure"]))
     if not findings:
-        _row(table, "none")
+        _row(table, "none", "nothing found that stands in the way of training")
     return table
 
 

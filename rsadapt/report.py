@@ -171,7 +171,7 @@ def band_histograms(bands: Sequence[tuple[str, Mapping[str, Curve]]]) -> bytes:
     Returns:
         The figure as PNG.
     """
-    columns = min(3, len(bands))
+    columns = 2 if len(bands) == 4 else min(3, len(bands))
     rows = -(-len(bands) // columns)
     figure = Figure(figsize=(3.4 * columns, 2.2 * rows + 0.4), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()

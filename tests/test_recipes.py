@@ -58,6 +58,7 @@ def test_wheel_carries_recipes_and_runs_in_an_empty_folder(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     installed, empty = tmp_path / "installed", tmp_path / "empty"
     zipfile.ZipFile(wheel).extractall(installed)
+    assert (installed / "rsadapt" / "inspection" / "page.html").is_file()
     empty.mkdir()
     script = (
         "from pathlib import Path; import rsadapt; from rsadapt.verbs.demo import demo; "

@@ -75,3 +75,16 @@ def test_pictures_of_different_size_are_refused(tmp_path):
     pictures = {"x": np.zeros((2, 2, 3), np.uint8), "y": np.zeros((3, 2, 3), np.uint8)}
     with pytest.raises(ShapeError, match="one size"):
         report.panels(tmp_path / "maps.png", pictures, SCHEME, title="t")
+
+
+def test_figures_of_two_regions_are_pictures():
+    curves = {"source": ([0, 1, 2], [3, 1]), "target": ([1, 3], [5])}
+    picture = np.zeros((20, 20, 3), np.uint8)
+    figures = [
+        report.band_histograms([("a $x", curves), ("a $x", curves)]),
+        report.class_shares({"source": {"land": 0.5, "sea": 0.5}}),
+        report.windows([picture, picture], [picture, None]),
+        report.windows([picture], [None]),
+        report.footprints({"source": [[(1, 2), (2, 2), (2, 1), (1, 1)]]}),
+    ]
+    assert all(figure.startswith(b"\x89PNG") for figure in figures)

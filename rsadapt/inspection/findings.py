@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
@@ -27,6 +28,9 @@ BORDER = 0.02
 
 FEW_WINDOWS = 16
 """Training windows side by side: with fewer, every batch shows the same places."""
+
+TILE_STEP = 32
+"""Sides of windows that are suggested are multiples of it, the stride of the discriminators."""
 
 REPEATED = 0.01
 """Share of the pixels; grids that merely touch overlap by less."""
@@ -81,7 +85,7 @@ def _windows(facts: Facts) -> Iterator[Finding]:
     """Whether training windows fit, and whether there are enough."""
     tile = facts.choices.tile
     for name, region in facts.regions().items():
-        windows = region.training.pixels * region.valid_share / tile**2
+        pixels = region.training.pixels * region.valid_share
         if region.holds < tile:
             yield Finding(
                 "error",
@@ -90,14 +94,17 @@ def _windows(facts: Facts) -> Iterator[Finding]:
                 f"training part, holds one of more than {region.holds}",
                 f"--set training.tile={region.holds}, or leave small scenes out",
             )
-        elif windows < FEW_WINDOWS:
-            cure = "add scenes, or smaller windows: "
+        elif pixels < FEW_WINDOWS * tile**2:
+            smaller = math.isqrt(round(pixels / FEW_WINDOWS)) // TILE_STEP * TILE_STEP
             yield Finding(
                 "warning",
                 "little to train on",
-                f"{name}: its valid training pixels fill {windows:.1f} windows of {tile} pixels; "
+                f"{name}: its valid training pixels fill {pixels / tile**2:.1f} windows of {tile} "
+                f"pixels; "
                 f"fewer than {FEW_WINDOWS} are learned by heart",
-                f"{cure}--set training.tile={max(32, tile // 2)}",
+                f"add scenes, or draw smaller windows: --set training.tile={smaller}"
+                if smaller
+                else "add scenes",
             )
 
 

@@ -184,7 +184,12 @@ def test_little_to_train_on(changed, windows, found):
     pixels = round(windows * 256**2 / 0.95)
     findings = find(changed(target={"training": PartFacts(pixels, None, None)}))
     assert [finding.topic for finding in findings] == ["little to train on"] * found
-    assert all("--set training.tile=128" in finding.cure for finding in findings)
+    assert all("--set training.tile=224" in finding.cure for finding in findings)
+
+
+def test_too_little_for_any_window(changed):
+    finding = only(changed(target={"training": PartFacts(10_000, None, None)}))
+    assert finding.cure == "add scenes"
 
 
 @pytest.mark.parametrize(("repeated", "found"), [(0.3, True), (0.005, False)])

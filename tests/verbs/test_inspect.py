@@ -186,6 +186,12 @@ def test_page_is_written_of_regions_that_hold_no_window(config, tmp_path):
     assert page.read_text(encoding="utf-8").count("<img") == 5
 
 
+def test_no_findings_are_said_to_be_none(config, capsys):
+    values = inspect(config).to_dict() | {"findings": []}
+    console.show(console.inspection_tables(values))
+    assert "none  nothing found" in capsys.readouterr().out
+
+
 def test_findings_stand_last_and_are_coloured_on_a_terminal_alone(config, capsys):
     console.show(console.inspection_tables(inspect(config).to_dict()))
     text = capsys.readouterr().out
