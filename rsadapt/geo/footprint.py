@@ -34,7 +34,7 @@ def coverage(grids: Sequence[Grid]) -> Coverage | None:
         grids: the scenes' pixels, in one CRS.
 
     Returns:
-        None where a scene's place on Earth is not known, they are in several CRSs, or none is given.
+        None where a place is not known, scenes are in several CRSs, or there are none.
     """
     import shapely
 

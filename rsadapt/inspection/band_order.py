@@ -18,8 +18,8 @@ MOST_BANDS = 6
 """Bands whose orders are all tried: 720 of them."""
 
 CLEARLY = 1.2
-"""How many times nearer bands must lie in another order. Among eleven pairs of different RGB scenes
-at hand, in their right order, no common order was nearer by more than 1.17; the reversed ones of
+"""How many times nearer bands must lie in another order. Among the pairs of RGB scenes at
+hand, in their right order, no common order was nearer by more than 1.17; the reversed ones of
 Kampala and Banepa (aerial) by 1.24 to 1.78, of one place by 1.3 to 5."""
 
 LEAST_GAIN = 0.05

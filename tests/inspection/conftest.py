@@ -36,6 +36,7 @@ SCENE = SceneFacts(
     crs="EPSG:32633",
     pixel_size=(1.0, 1.0),
     ground_size=(1.0, 1.0),
+    assumed=None,
     was=None,
     bands=3,
     dtype="uint8",
