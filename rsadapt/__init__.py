@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rsadapt.classes import ClassScheme
     from rsadapt.errors import RsadaptError
+    from rsadapt.verbs.assess import assess
     from rsadapt.verbs.benchmark import benchmark
     from rsadapt.verbs.check import check
     from rsadapt.verbs.demo import demo
+    from rsadapt.verbs.draw_sample import draw_sample
     from rsadapt.verbs.evaluate import evaluate, evaluate_maps
     from rsadapt.verbs.export_weights import export_weights
     from rsadapt.verbs.init import init
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassScheme",
     "RsadaptError",
+    "assess",
     "benchmark",
     "check",
     "demo",
+    "draw_sample",
     "evaluate",
     "evaluate_maps",
     "export_weights",
@@ -42,9 +46,11 @@ __all__ = [
 _HOMES = {
     "ClassScheme": "rsadapt.classes",
     "RsadaptError": "rsadapt.errors",
+    "assess": "rsadapt.verbs.assess",
     "benchmark": "rsadapt.verbs.benchmark",
     "check": "rsadapt.verbs.check",
     "demo": "rsadapt.verbs.demo",
+    "draw_sample": "rsadapt.verbs.draw_sample",
     "evaluate": "rsadapt.verbs.evaluate",
     "evaluate_maps": "rsadapt.verbs.evaluate",
     "export_weights": "rsadapt.verbs.export_weights",

@@ -424,6 +424,72 @@ def export_weights(
 
 
 @app.command()
+def draw_sample(
+    maps: Annotated[list[Path], typer.Argument(metavar="MAP...", help="Class maps, one area.")],
+    *,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The GeoPackage to write.")],
+    size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Points in all; what the standard error asks for if none."),
+    ] = None,
+    standard_error: Annotated[
+        float, typer.Option(metavar="SHARE", help="Wanted of the overall accuracy.")
+    ] = 0.01,
+    expected: Annotated[
+        float, typer.Option(metavar="SHARE", help="User's accuracy that classes may have.")
+    ] = 0.8,
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS=SHARE", help="The same of one class; may be repeated."),
+    ] = None,
+    least: Annotated[int, typer.Option(min=2, help="Points of a class that is in the map.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Decides which pixels are drawn.")] = 0,
+    classes: Annotated[
+        Path | None,
+        typer.Option(metavar="CONFIG", help="Whose class table the maps have, if none in them."),
+    ] = None,
+) -> None:
+    """Draw a stratified random sample of a map as points to interpret."""
+    from rsadapt import console
+    from rsadapt.verbs.draw_sample import draw_sample as verb
+
+    with console.progress() as progress:
+        drawn = verb(
+            maps,
+            out,
+            size=size,
+            standard_error=standard_error,
+            expected=expected,
+            expected_of=_shares(expect or ()),
+            least=least,
+            seed=seed,
+            classes=classes,
+            progress=progress,
+        )
+    console.show([console.sample_table(drawn.units, drawn.hectares)])
+    typer.echo(f"{drawn.path}: fill in 'reference' of its points (QGIS opens it), then:")
+    typer.echo(f"  rsadapt assess {drawn.path}")
+
+
+@app.command()
+def assess(
+    sample: Annotated[
+        Path, typer.Argument(metavar="SAMPLE", help="An interpreted sample of draw-sample.")
+    ],
+    json_file: Json = None,
+) -> None:
+    """Estimate accuracies and class areas with 95 % intervals from an interpreted sample."""
+    from rsadapt import console
+    from rsadapt.verbs.assess import assess as verb
+
+    report = verb(sample)
+    console.show(console.assessment_tables(report))
+    if report["open"]:
+        typer.echo(f"Warning: {report['open']} points have no reference and are left out", err=True)
+    _write_json(report, json_file)
+
+
+@app.command()
 def benchmark(
     name: Annotated[
         str,
@@ -488,6 +554,20 @@ def _check_scored(*, maps: bool, of_maps: bool, of_networks: bool) -> None:
 def _parts(text: str) -> list[str]:
     """What commas separate; nothing between two of them counts for nothing."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _shares(assignments: Sequence[str]) -> dict[str, float]:
+    """Numbers by name, of texts such as forest=0.9."""
+    shares = {}
+    for text in assignments:
+        name, _, value = text.rpartition("=")
+        try:
+            shares[name] = float(value)
+        except ValueError:
+            raise typer.BadParameter(
+                f"expected such as forest=0.9, found '{text}'", param_hint="'--expect'"
+            ) from None
+    return shares
 
 
 def _numbers(text: str) -> list[int]:

@@ -195,6 +195,52 @@ def _confusion_table(report: Values, title: str) -> Table:
     return table
 
 
+# Reference samples
+
+
+def sample_table(units: Mapping[str, int], hectares: Mapping[str, float]) -> Table:
+    """Lay out how many points of each class of a map were drawn."""
+    table = _table("Sample, stratified by map class", ["class", "ha in the map", "points"])
+    for name, number in units.items():
+        _row(table, name, f"{hectares[name]:,.2f}", f"{number:,}")
+    table.add_section()
+    _row(table, "total", f"{sum(hectares.values()):,.2f}", f"{sum(units.values()):,}")
+    return table
+
+
+def assessment_tables(report: Values) -> list[Table]:
+    """Lay out a report of the verb `assess`: estimates, and the points that they rest on."""
+    unweighted = report["unweighted"]["totals"]["overall_accuracy"]
+    caption = (
+        f"overall accuracy {_interval(report['overall'])} %, of the points alone "
+        f"{_percent(unweighted)} %; all with 95 % intervals, adjusted for area (Olofsson et al. "
+        f"2014)"
+    )
+    headings = ["class", "ha in the map", "ha", "user's %", "producer's %"]
+    estimates = _table("Accuracy and area", headings, caption)
+    for entry in report["classes"]:
+        area = entry["area"]
+        _row(
+            estimates,
+            entry["name"],
+            f"{entry['mapped'] / 1e4:,.2f}",
+            f"{area['value'] / 1e4:,.2f} ± {area['margin'] / 1e4:,.2f}",
+            _interval(entry["users"]),
+            _interval(entry["producers"]),
+        )
+    names = [entry["name"] for entry in report["classes"]]
+    points = _table("Points", ["class in the map", *names], "columns: reference")
+    for name, row in zip(names, report["counts"], strict=True):
+        _row(points, name, *map(str, row))
+    return [estimates, points]
+
+
+def _interval(estimate: Values | None) -> str:
+    if estimate is None:
+        return "-"
+    return f"{_percent(estimate['value'])} ± {_percent(estimate['margin'])}"
+
+
 # Data sets
 
 
