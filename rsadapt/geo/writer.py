@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 
+from rsadapt.classes import ClassScheme
 from rsadapt.errors import DataError, OutputExistsError, ShapeError
 from rsadapt.geo.grid import Grid
+from rsadapt.geo.legend import auxiliary_xml, raster_style
 from rsadapt.geo.raster import GDAL_ERRORS, Raster, without_georeference
 
 BLOCK = 512
@@ -25,6 +27,9 @@ BLOCK = 512
 
 SIDECARS = (".aux.xml", ".ovr", ".msk")
 """What GDAL keeps beside a raster: metadata, overviews and masks that belong to that file alone."""
+
+STYLE = ".qml"
+"""The suffix of a raster's style beside it, by which QGIS shows it, in place of its own."""
 
 OverviewResampling = Literal["mode", "average", "nearest"]
 Colours = Mapping[int, tuple[int, int, int]]
@@ -96,7 +101,8 @@ class MapWriter:
         dtype: NumPy name of the values' type.
         nodata: the code of invalid pixels.
         description: name of the band.
-        colours: red, green and blue (0..255) of each code, for uint8 or uint16.
+        scheme: the classes, of a class map: it gets their palette, and beside it their names and
+            colours as GDAL, QGIS and ArcGIS read them (`.aux.xml`, `.qml`).
         tags: further metadata.
         scale: what a stored value is multiplied with to give the quantity it stands for.
         overview_resampling: `mode` or `nearest` for codes, so that overviews hold only codes that
@@ -116,7 +122,7 @@ class MapWriter:
         dtype: str,
         nodata: float | None,
         description: str,
-        colours: Colours | None = None,
+        scheme: ClassScheme | None = None,
         tags: Mapping[str, str] | None = None,
         scale: float | None = None,
         overview_resampling: OverviewResampling,
@@ -127,7 +133,7 @@ class MapWriter:
         self.dtype = np.dtype(dtype)
         self._nodata = nodata
         self._description = description
-        self._colours = colours
+        self._scheme = scheme
         self._tags = tags
         self._scale = scale
         self._overview_resampling = overview_resampling
@@ -147,7 +153,7 @@ class MapWriter:
                 dtype=self.dtype,
                 nodata=self._nodata,
                 descriptions=[self._description],
-                colours=self._colours,
+                colours=None if self._scheme is None else _palette(self._scheme),
                 tags=self._tags,
                 scale=self._scale,
             )
@@ -206,11 +212,24 @@ class MapWriter:
             driver="COG",
             blocksize=BLOCK,
             compress="DEFLATE",
-            predictor="YES" if self._colours is None else "NO",
+            predictor="YES" if self._scheme is None else "NO",
             overview_resampling=self._overview_resampling,
             bigtiff="IF_SAFER",
+            statistics="YES",
         )
+        if self._scheme is not None:
+            _write_legend(self._part, self._scheme)
         _publish(self._part, self.path)
+
+
+def _palette(scheme: ClassScheme) -> Colours:
+    return dict(zip(scheme.codes, scheme.colours, strict=True))
+
+
+def _write_legend(part: Path, scheme: ClassScheme) -> None:
+    """Say beside a class map what its codes mean, where GIS programs look for it."""
+    Path(f"{part}.aux.xml").write_text(auxiliary_xml(scheme), encoding="utf-8")
+    part.with_suffix(STYLE).write_text(raster_style(scheme), encoding="utf-8")
 
 
 def _create(
@@ -272,6 +291,9 @@ def _folder_beside(path: Path) -> TemporaryDirectory[str]:
 def _publish(part: Path, path: Path) -> None:
     """Give a finished file its name, together with its sidecars and without those of another."""
     _read_back(part)
+    style = part.with_suffix(STYLE)
+    if style.exists():
+        style.replace(path.with_suffix(STYLE))
     for suffix in SIDECARS:
         old, new = (Path(f"{file}{suffix}") for file in (path, part))
         if new.exists():

@@ -420,7 +420,7 @@ def _write_maps(
             dtype="uint8",
             nodata=NODATA,
             description="class",
-            colours=dict(zip(scheme.codes, scheme.colours, strict=True)),
+            scheme=scheme,
             tags=tags,
             overview_resampling="mode",
         ) as class_map,

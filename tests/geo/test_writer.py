@@ -11,6 +11,7 @@ import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 
+from rsadapt.classes import ClassScheme
 from rsadapt.errors import DataError, OutputExistsError, ShapeError
 from rsadapt.geo.grid import Grid
 from rsadapt.geo.raster import Raster
@@ -18,6 +19,7 @@ from rsadapt.geo.writer import MapWriter, write_raster
 
 UTM = CRS.from_epsg(32645)
 COLOURS = {0: (10, 20, 30), 10: (200, 0, 0), 30: (0, 200, 0)}
+SCHEME = ClassScheme(("water", "a < b & c", "Wald"), ((0,), (10,), (30,)), tuple(COLOURS.values()))
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "int64", "float32", "float64"]
 
 
@@ -43,7 +45,7 @@ def class_map(path, grid, **options):
         dtype="uint8",
         nodata=255,
         description="class",
-        colours=COLOURS,
+        scheme=SCHEME,
         tags={"RSADAPT_RUN": "abc"},
         overview_resampling="mode",
         **options,
@@ -118,8 +120,9 @@ def test_raster_that_does_not_fit_its_grid_is_refused(tmp_path):
 def test_map_is_a_styled_cog(tmp_path):
     codes = patches(1300)
     write_map(tmp_path / "rows.tif", codes, step=97)
-    assert names(tmp_path) == ["rows.tif"]
+    assert sorted(names(tmp_path)) == ["rows.qml", "rows.tif", "rows.tif.aux.xml"]
     with rasterio.open(tmp_path / "rows.tif") as dataset:
+        assert float(dataset.tags(1)["STATISTICS_MAXIMUM"]) == 30
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         assert (structure["LAYOUT"], structure["COMPRESSION"]) == ("COG", "DEFLATE")
         assert dataset.block_shapes == [(512, 512)]
