@@ -109,6 +109,21 @@ class Variant(StrEnum):
     paper = "paper"
 
 
+class Blending(StrEnum):
+    """How tiles share their overlap."""
+
+    hann = "hann"
+    crop = "crop"
+
+
+class Turns(StrEnum):
+    """What a network sees of each tile."""
+
+    none = "none"
+    flips = "flips"
+    dihedral = "dihedral"
+
+
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a field, as in training.steps=500."),
@@ -339,11 +354,33 @@ def predict(
         list[Path] | None,
         typer.Option(metavar="FILE...", help="Vector files; what lies outside becomes nodata."),
     ] = None,
+    layers: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,...",
+            help="Maps to write: classes, confidence, entropy, margin, probabilities.",
+        ),
+    ] = "classes,confidence",
+    precise: Annotated[
+        bool, typer.Option("--precise", help="Probabilities as float32, not in 254 steps.")
+    ] = False,
+    tile: Annotated[int | None, typer.Option(help="Pixels of a tile's side.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Pixels that tiles share.")] = None,
+    blending: Annotated[
+        Blending | None, typer.Option(help="How they share them: crop is cut in the middle.")
+    ] = None,
+    turns: Annotated[
+        Turns | None, typer.Option(help="Show each tile turned, too, and average the answers.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Tiles a batch.")] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace maps that are there already.")
     ] = False,
 ) -> None:
-    """Map scenes, or label frames, with a trained network."""
+    """Map scenes, or label frames, with a trained network.
+
+    Stopped at any moment, the same command goes on.
+    """
     from rsadapt import console
     from rsadapt.verbs.predict import predict as verb
 
@@ -356,6 +393,15 @@ def predict(
             area=area or (),
             recipe=recipe,
             assignments=assignments or (),
+            layers=_parts(layers),
+            precise=precise,
+            prediction={
+                "tile": tile,
+                "overlap": overlap,
+                "blending": None if blending is None else blending.value,
+                "turns": None if turns is None else turns.value,
+                "batch_size": batch_size,
+            },
             overwrite=overwrite,
             progress=progress,
         )

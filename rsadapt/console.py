@@ -116,7 +116,7 @@ class _Lines:
         if part <= self._shown.get(task, -1):
             return
         self._shown[task] = part
-        line = f"{task}: {done} of {total}"
+        line = f"{task}: {done:,} of {total:,}"
         elapsed = time.perf_counter() - clock
         if done > first and elapsed > 0:
             rate = (done - first) / elapsed
@@ -127,6 +127,8 @@ class _Lines:
 def _rate(speed: float | None) -> str:
     if not speed:
         return ""
+    if speed >= 1e6:
+        return f"{speed / 1e6:.3g} M/s"
     return f"{speed:,.0f}/s" if speed >= 100 else f"{speed:.3g}/s"
 
 

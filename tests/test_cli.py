@@ -249,7 +249,7 @@ def test_all_verbs_from_files_to_scores(scenes):
     assert json.loads(Path("scores.json").read_text()).keys() == {"source"}
     predicted = succeed("predict", "runs/rsadapt", "--scene", "b/scene.tif", "--out", "maps")
     assert "maps/scene_classes.tif" in predicted.stdout
-    assert "scene.tif: 64 of 64" in predicted.stderr
+    assert "scene.tif, pixels: 6,144 of 6,144" in predicted.stderr
     assert "Warning" not in predicted.output
     finer = Raster("b/scene.tif")
     t = finer.grid.transform

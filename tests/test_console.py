@@ -46,9 +46,9 @@ def test_lines_are_few_and_end_with_the_whole(capsys):
     lines = captured.err.splitlines()
     assert captured.out == ""
     assert 5 <= len(lines) <= 12
-    assert lines[0] == "train: 1 of 1000"
+    assert lines[0] == "train: 1 of 1,000"
     assert all("/s, " in line and line.endswith(" left") for line in lines[1:])
-    assert lines[-1].startswith("train: 1000 of 1000")
+    assert lines[-1].startswith("train: 1,000 of 1,000")
 
 
 def test_rate_of_a_resumed_task_counts_from_its_first_report(capsys, monkeypatch):
@@ -57,7 +57,7 @@ def test_rate_of_a_resumed_task_counts_from_its_first_report(capsys, monkeypatch
     with console.progress() as progress:
         progress("train", 500, 1000)
         progress("train", 600, 1000)
-    assert capsys.readouterr().err.splitlines()[-1] == "train: 600 of 1000, 10/s, 40 s left"
+    assert capsys.readouterr().err.splitlines()[-1] == "train: 600 of 1,000, 10/s, 40 s left"
 
 
 def test_terminal_gets_a_bar_for_each_task(terminal, monkeypatch):

@@ -447,6 +447,10 @@ class PredictionSettings(Settings):
 
     tile: Annotated[int, Field(ge=16)] = 512
     overlap: Annotated[int, Field(ge=0)] = 128
+    blending: Literal["hann", "crop"] = "hann"
+    """How tiles share their overlap: see `rsadapt.infer.tiling.spans`."""
+    turns: Literal["none", "flips", "dihedral"] = "none"
+    """Whether the network also sees each tile turned, and its answers are averaged."""
     batch_size: Annotated[int, Field(ge=1)] = 4
 
 

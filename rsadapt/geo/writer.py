@@ -1,25 +1,20 @@
-"""Write rasters and cloud-optimised maps that are there whole or not at all."""
+"""Write rasters that are there whole or not at all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
 import rasterio
-import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.io import DatasetWriter
-from rasterio.windows import Window as RasterioWindow
 
-from rsadapt.classes import ClassScheme
-from rsadapt.errors import DataError, OutputExistsError, ShapeError
+from rsadapt.errors import DataError, ShapeError
 from rsadapt.geo.grid import Grid
-from rsadapt.geo.legend import auxiliary_xml, raster_style
 from rsadapt.geo.raster import GDAL_ERRORS, Raster, without_georeference
 
 BLOCK = 512
@@ -31,7 +26,6 @@ SIDECARS = (".aux.xml", ".ovr", ".msk")
 STYLE = ".qml"
 """The suffix of a raster's style beside it, by which QGIS shows it, in place of its own."""
 
-OverviewResampling = Literal["mode", "average", "nearest"]
 Colours = Mapping[int, tuple[int, int, int]]
 
 
@@ -73,9 +67,9 @@ def write_raster(
         raise ShapeError(
             f"{path}: expected {len(bands)} descriptions, one a band, found {len(descriptions)}"
         )
-    with _explained(path), _folder_beside(path) as folder:
+    with explained(path), folder_beside(path) as folder:
         part = Path(folder) / path.name
-        with _create(
+        with create(
             part,
             grid,
             dtype=bands.dtype,
@@ -85,154 +79,10 @@ def write_raster(
             tags=tags,
         ) as dataset:
             dataset.write(bands)
-        _publish(part, path)
+        publish(part, path)
 
 
-class MapWriter:
-    """A map of one band, written row by row, that becomes a cloud-optimised GeoTIFF when whole.
-
-    Rows go into a temporary GeoTIFF beside `path`. Leaving the context copies that to a COG
-    (blocks of 512, DEFLATE, overviews) and renames it to `path`. After an exception, or a kill,
-    what was or was not at `path` before is unchanged. Memory stays within GDAL's block cache.
-
-    Args:
-        path: the map; missing folders are made.
-        grid: the pixels' place on the ground.
-        dtype: NumPy name of the values' type.
-        nodata: the code of invalid pixels.
-        description: name of the band.
-        scheme: the classes, of a class map: it gets their palette, and beside it their names and
-            colours as GDAL, QGIS and ArcGIS read them (`.aux.xml`, `.qml`).
-        tags: further metadata.
-        scale: what a stored value is multiplied with to give the quantity it stands for.
-        overview_resampling: `mode` or `nearest` for codes, so that overviews hold only codes that
-            are in the map; `average` for quantities.
-        overwrite: whether a file at `path` may be replaced.
-
-    Raises:
-        OutputExistsError: on entering, where `path` exists and may not be replaced.
-        DataError: where GDAL cannot write, or where rows are missing on leaving.
-    """
-
-    def __init__(
-        self,
-        path: Path | str,
-        grid: Grid,
-        *,
-        dtype: str,
-        nodata: float | None,
-        description: str,
-        scheme: ClassScheme | None = None,
-        tags: Mapping[str, str] | None = None,
-        scale: float | None = None,
-        overview_resampling: OverviewResampling,
-        overwrite: bool = False,
-    ) -> None:
-        self.path = Path(path)
-        self.grid = grid
-        self.dtype = np.dtype(dtype)
-        self._nodata = nodata
-        self._description = description
-        self._scheme = scheme
-        self._tags = tags
-        self._scale = scale
-        self._overview_resampling = overview_resampling
-        self._overwrite = overwrite
-
-    def __enter__(self) -> MapWriter:
-        if self.path.exists() and not self._overwrite:
-            raise OutputExistsError(
-                f"{self.path} exists already; choose another place or allow overwriting"
-            )
-        with ExitStack() as stack, _explained(self.path):
-            folder = Path(stack.enter_context(_folder_beside(self.path)))
-            self._rows, self._part = folder / f"rows.{self.path.name}", folder / self.path.name
-            self._dataset = _create(
-                self._rows,
-                self.grid,
-                dtype=self.dtype,
-                nodata=self._nodata,
-                descriptions=[self._description],
-                colours=None if self._scheme is None else _palette(self._scheme),
-                tags=self._tags,
-                scale=self._scale,
-            )
-            self._temporaries = stack.pop_all()
-        self._next_row = 0
-        return self
-
-    def write_rows(self, row: int, values: NDArray[Any]) -> None:
-        """Write the next rows.
-
-        Args:
-            row: the first of them, which is the one after the last that was written.
-            values: [rows, width] in the map's dtype.
-
-        Raises:
-            ShapeError: for rows of another width or more than the map has left.
-            ValueError: for rows out of order or of another dtype.
-            DataError: where GDAL cannot write.
-        """
-        left = self.grid.height - self._next_row
-        if values.ndim != 2 or values.shape[1] != self.grid.width or len(values) > left:
-            raise ShapeError(
-                f"{self.path}: expected rows [up to {left}, {self.grid.width}], "
-                f"found {values.shape}"
-            )
-        if row != self._next_row or values.dtype != self.dtype:
-            raise ValueError(
-                f"{self.path}: expected row {self._next_row} next, of {self.dtype}, "
-                f"found row {row}, of {values.dtype}"
-            )
-        with _explained(self.path):
-            place = RasterioWindow(0, row, self.grid.width, len(values))
-            self._dataset.write(values, 1, window=place)
-        self._next_row += len(values)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._temporaries, _explained(self.path):
-            self._dataset.close()
-            if error is None:
-                self._finish()
-
-    def _finish(self) -> None:
-        if self._next_row < self.grid.height:
-            raise DataError(
-                f"{self.path}: expected {self.grid.height} rows, found {self._next_row}; "
-                f"write all of them before leaving"
-            )
-        rasterio.shutil.copy(
-            self._rows,
-            self._part,
-            driver="COG",
-            blocksize=BLOCK,
-            compress="DEFLATE",
-            predictor="YES" if self._scheme is None else "NO",
-            overview_resampling=self._overview_resampling,
-            bigtiff="IF_SAFER",
-            statistics="YES",
-        )
-        if self._scheme is not None:
-            _write_legend(self._part, self._scheme)
-        _publish(self._part, self.path)
-
-
-def _palette(scheme: ClassScheme) -> Colours:
-    return dict(zip(scheme.codes, scheme.colours, strict=True))
-
-
-def _write_legend(part: Path, scheme: ClassScheme) -> None:
-    """Say beside a class map what its codes mean, where GIS programs look for it."""
-    Path(f"{part}.aux.xml").write_text(auxiliary_xml(scheme), encoding="utf-8")
-    part.with_suffix(STYLE).write_text(raster_style(scheme), encoding="utf-8")
-
-
-def _create(
+def create(
     path: Path,
     grid: Grid,
     *,
@@ -241,8 +91,9 @@ def _create(
     descriptions: Sequence[str | None],
     colours: Colours | None,
     tags: Mapping[str, str] | None,
-    scale: float | None = None,
+    level: int = 6,
 ) -> DatasetWriter:
+    """Open a new tiled GeoTIFF (DEFLATE) for writing, with all that is said of its bands."""
     block = BLOCK if min(grid.shape) >= BLOCK else BLOCK // 2
     with without_georeference():
         dataset = rasterio.open(
@@ -260,6 +111,7 @@ def _create(
             blockxsize=block,
             blockysize=block,
             compress="deflate",
+            zlevel=level,
             predictor=_predictor(dtype, coded=colours is not None),
             alpha="no",  # GDAL takes the fourth of four uint8 bands for alpha, near-infrared or not
             bigtiff="IF_SAFER",
@@ -269,8 +121,6 @@ def _create(
             dataset.set_band_description(band, description)
     if colours is not None:
         dataset.write_colormap(1, dict(colours))
-    if scale is not None:
-        dataset.scales = (scale,)
     dataset.update_tags(**(tags or {}))
     return dataset
 
@@ -282,13 +132,13 @@ def _predictor(dtype: np.dtype[Any], *, coded: bool) -> Literal[1, 2, 3]:
     return 3 if dtype.kind == "f" else 2
 
 
-def _folder_beside(path: Path) -> TemporaryDirectory[str]:
+def folder_beside(path: Path) -> TemporaryDirectory[str]:
     """A hidden folder on the same file system, so that renaming out of it is atomic."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
 
 
-def _publish(part: Path, path: Path) -> None:
+def publish(part: Path, path: Path) -> None:
     """Give a finished file its name, together with its sidecars and without those of another."""
     _read_back(part)
     style = part.with_suffix(STYLE)
@@ -317,7 +167,7 @@ def _read_back(part: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn what GDAL or the file system reports while writing into an error that names the cure."""
     try:
         yield

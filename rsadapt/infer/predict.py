@@ -1,42 +1,52 @@
-"""Scenes in, maps out: a network's answers tile by tile, blended, in bounded memory."""
+"""Scenes in, maps out: panel by panel, in bounded memory, going on where it was stopped."""
 
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import pad
 
-from rsadapt.classes import IGNORE_INDEX, NODATA, ClassScheme
-from rsadapt.errors import ConfigError, DataError, OutputExistsError
-from rsadapt.geo.grid import Grid, Window, tile_starts
-from rsadapt.geo.location import Location
+from rsadapt.errors import ConfigError, OutputExistsError
+from rsadapt.geo.fingerprint import fingerprint
+from rsadapt.geo.grid import Grid, Window
+from rsadapt.geo.maps import Bands, join
 from rsadapt.geo.masked import Mask
-from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
-from rsadapt.geo.writer import MapWriter
-from rsadapt.infer.answers import answers_of
+from rsadapt.infer.layers import Layer, LayerName, check_finite
+from rsadapt.infer.panels import Panels, opened
+from rsadapt.infer.pipeline import Network, bytes_per_column, predict_lane
+from rsadapt.infer.tiling import PANEL_ROWS, Blending, Lane, Plan, plan
 from rsadapt.progress import Progress
 
-Probabilities = Callable[[Tensor], Tensor]
-"""Images float32 [N, bands, h, w] in, probabilities of the classes [N, classes, h, w] out."""
+BUDGET = 400_000_000
+"""Bytes that a lane may take: the wider it is, the fewer tiles are predicted twice."""
 
-Rows = tuple[int, NDArray[np.uint8], NDArray[np.float32]]
-"""The first row, the train ids and the confidence [h, width] of some rows of a scene."""
+Extras = Callable[[Mapping[LayerName, Path]], None]
+"""Makes more of the layers that are given, in their folder, before anything is published."""
 
-CONFIDENCE_STEPS = 254
-"""Confidence maps hold probability x 254 as uint8, which leaves 255 to nodata."""
+
+@dataclass(frozen=True)
+class Tiling:
+    """How tiles are laid.
+
+    Attributes:
+        tile: pixels of a tile's side; smaller scenes are padded with invalid pixels.
+        overlap: pixels that neighbouring tiles share, fewer than `tile`.
+        blending: how they share them.
+    """
+
+    tile: int
+    overlap: int
+    blending: Blending = "hann"
 
 
 @dataclass(frozen=True)
@@ -44,403 +54,250 @@ class PredictedScene:
     """What a prediction wrote.
 
     Attributes:
-        classes: the class map.
-        confidence: the map of the predicted class's probability.
+        layers: the raster of each layer.
+        files: all that was written, the layers first.
         pixels: pixels of the scene, invalid ones included.
-        seconds: wall-clock time from the first read to both maps being in place.
+        predicted: pixels that this call predicted; the others were finished before.
+        seconds: wall-clock time that they took, without joining them to maps.
     """
 
-    classes: Path
-    confidence: Path
+    layers: Mapping[LayerName, Path]
+    files: tuple[Path, ...]
     pixels: int
+    predicted: int
     seconds: float
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """What was written, the map first."""
-        return self.classes, self.confidence
 
     @property
     def note(self) -> str:
         """How fast it went."""
-        return f"{self.pixels / self.seconds / 1e6:.2g} megapixels/s"
+        speed = f"{self.predicted / max(self.seconds, 1e-9) / 1e6:.2g} megapixels/s"
+        if self.predicted == self.pixels:
+            return speed
+        return f"{speed}; {1 - self.predicted / self.pixels:.0%} were predicted before"
 
 
 def predict_scene(
     raster: Raster,
     out: Path,
     *,
-    scheme: ClassScheme,
-    predict: Probabilities,
-    normalise: Normaliser,
-    bands: Sequence[int],
-    tile: int,
-    overlap: int,
-    batch_size: int,
+    network: Network,
+    layers: Sequence[Layer],
+    tiling: Tiling,
+    facts: Mapping[str, Any],
     area: Mask | None = None,
-    device: torch.device | str = "cpu",
+    grid: Grid | None = None,
     tags: Mapping[str, str] | None = None,
+    extras: Extras | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-    grid: Grid | None = None,
 ) -> PredictedScene:
-    """Write a scene's class map and confidence map, both or neither.
+    """Write a scene's maps, `<stem>_<layer>.tif`, all or none, on the scene's grid.
 
-    `<stem>_classes.tif` holds the scheme's codes and palette, `<stem>_confidence.tif` the predicted
-    class's probability as uint8 with scale 1/254. Both lie on the scene's grid; 255 is nodata.
+    Panels are kept until the maps are whole: after an error or a kill, a call with the same
+    arguments goes on and ends with the same bytes.
 
     Args:
         raster: the scene.
         out: the folder to write to, made where it is missing.
-        scheme: the classes, in the order of the network's.
-        predict: see `predict_rows`, as all that is not listed here.
-        normalise: the normalisation of training.
-        bands: 1-based bands, in the network's order.
-        tile: pixels of a tile's side.
-        overlap: pixels that neighbouring tiles share.
-        batch_size: tiles a batch.
-        area: which pixels to map, all by default.
-        device: where the network is.
-        tags: what both maps say of their origin.
-        overwrite: replace maps that are there already, once the new ones are whole.
-        progress: told the scene's name and its rows.
+        network: what to ask.
+        layers: what to write.
+        tiling: how tiles are laid.
+        facts: whatever decides the result and is not among the other arguments, JSON-ready.
+        area: which pixels to map: see `predict_lane`.
         grid: where the maps say that the scene's pixels lie; the scene's own grid unless given.
+        tags: what the maps say of their origin.
+        extras: makes more files of the maps, in their folder, before anything is published.
+        overwrite: replace files that are there already, once the new ones are whole.
+        progress: told the scene's name, its pixels done and its pixels in all.
 
     Raises:
         OutputExistsError: for a map that is there already, without `overwrite`, or `out` a file.
-        ConfigError, DataError, ShapeError: as `predict_rows`.
+        ConfigError: for a tile, an overlap or a batch size that cannot be meant.
+        ShapeError: where the network answers in another shape.
+        DataError: for an unreadable scene, probabilities that are no numbers, or a full disk.
     """
-    started = time.perf_counter()
-    classes, confidence = (
-        out / f"{raster.path.stem}_{kind}.tif" for kind in ("classes", "confidence")
+    if network.batch_size < 1:
+        raise ConfigError(f"batch_size must be at least 1, found {network.batch_size}")
+    cut = plan(
+        raster.grid.shape,
+        tile=tiling.tile,
+        overlap=tiling.overlap,
+        blending=tiling.blending,
+        widest=BUDGET // bytes_per_column(network, tiling.tile),
     )
-    _refuse_existing(out, [classes, confidence], overwrite=overwrite)
-    rows = predict_rows(
-        raster,
-        predict=predict,
-        normalise=normalise,
-        bands=bands,
-        num_classes=len(scheme),
-        tile=tile,
-        overlap=overlap,
-        batch_size=batch_size,
-        area=area,
-        device=device,
-        progress=progress,
-    )
-    with (
-        _folder(out),
-        tempfile.TemporaryDirectory(dir=out, prefix=f".{raster.path.stem}-") as staging,
-    ):
-        parts = Path(staging) / classes.name, Path(staging) / confidence.name
-        _write_maps(rows, *parts, grid=grid or raster.grid, scheme=scheme, tags=tags)
-        for part in sorted(Path(staging).iterdir()):
-            part.replace(out / part.name)
-    return PredictedScene(
-        classes, confidence, math.prod(raster.grid.shape), time.perf_counter() - started
-    )
-
-
-def predict_rows(
-    raster: Raster,
-    *,
-    predict: Probabilities,
-    normalise: Normaliser,
-    bands: Sequence[int],
-    num_classes: int,
-    tile: int,
-    overlap: int,
-    batch_size: int,
-    area: Mask | None = None,
-    device: torch.device | str = "cpu",
-    progress: Progress | None = None,
-) -> Iterator[Rows]:
-    """Predict a scene from top to bottom, each row once.
-
-    Probabilities of overlapping tiles are averaged under the weights of `blend_spans`. Held at a
-    time are the sums of one row of tiles, float32 [classes, tile, width], and three such rows of
-    images at most: one worked on, one ready, one being read. Blending rounds in float32: of classes
-    whose probabilities differ by less than about 1e-7, either may be taken.
-
-    Args:
-        raster: the scene.
-        predict: images to probabilities, on `device`; called in inference mode.
-        normalise: the normalisation of training.
-        bands: 1-based bands, in the network's order.
-        num_classes: classes of the network, at most 255.
-        tile: pixels of a tile's side; smaller scenes are padded with invalid pixels.
-        overlap: pixels that neighbouring tiles share, fewer than `tile`; at the last row and
-            column of tiles it may be more.
-        batch_size: tiles a batch; tiles without a pixel to map are left out.
-        area: which pixels to map, all by default. The network sees what lies around them, so that
-            they are mapped as they are without it.
-        device: where the network is.
-        progress: told the scene's name, the rows handed over and the scene's rows.
-
-    Returns:
-        An iterator over (first row, train ids uint8 [h, width], probability of the predicted class
-        float32 [h, width]); invalid pixels and those outside the area are 255 and NaN.
-
-    Raises:
-        ConfigError: at once, for a tile, an overlap or a batch size that cannot be meant.
-        ShapeError: while iterating, where the network answers in another shape.
-        DataError: while iterating, for an unreadable scene or probabilities that are no numbers.
-    """
-    if not 0 <= overlap < tile:
-        raise ConfigError(f"overlap must lie in 0..{tile - 1} for tiles of {tile}, found {overlap}")
-    if batch_size < 1:
-        raise ConfigError(f"batch_size must be at least 1, found {batch_size}")
-    height, width = raster.grid.shape
-    rows = blend_spans(height, tile, overlap, device=device)
-    windows = [Window(row.start, 0, len(row.weights), width) for row in rows]
-    read = partial(
-        _read_strip, raster=raster, area=area, bands=bands, normalise=normalise, tile=tile
-    )
-    answer = partial(
-        _predict_tiles,
-        columns=blend_spans(width, tile, overlap, device=device),
-        predict=predict,
-        num_classes=num_classes,
-        tile=tile,
-        batch_size=batch_size,
-        device=device,
-    )
-    sums = torch.zeros((num_classes, min(tile, height), width), device=device)
-    return _blend(
-        rows, _read_ahead(read, windows), answer, sums=sums, raster=raster, progress=progress
-    )
+    if out.is_file():
+        raise OutputExistsError(f"expected a folder for the maps, found a file at {out}; name one")
+    job = Job(raster, cut, network, tuple(layers), area, grid or raster.grid)
+    names = {layer.name: f"{raster.path.stem}_{layer.name}.tif" for layer in layers}
+    decided = _facts(job, tiling) | dict(facts)
+    with _folder(out), opened(out, raster.path.stem, decided) as panels:
+        if not panels.publishing:
+            _refuse_existing([out / name for name in names.values()], overwrite=overwrite)
+            started, before = time.perf_counter(), _finished_pixels(job, panels)
+            _finish_panels(job, panels, progress)
+            seconds = time.perf_counter() - started
+            _join(job, panels, names, tags)
+            if extras is not None:
+                extras({name: panels.maps / file for name, file in names.items()})
+        else:
+            seconds, before = 0.0, math.prod(raster.grid.shape)
+        written = panels.publish(out)
+    pixels = math.prod(raster.grid.shape)
+    files = {name: out / file for name, file in names.items()}
+    others = [file for file in written if file not in files.values()]
+    return PredictedScene(files, (*files.values(), *others), pixels, pixels - before, seconds)
 
 
 @dataclass(frozen=True)
-class BlendSpan:
-    """Where a tile lies along one axis, and what share its answer has there.
+class Job:
+    """What is to be predicted of a scene.
 
     Attributes:
-        start: its first pixel.
-        weights: float32 [pixels], positive; those of all spans sum to one at every pixel.
+        raster: the scene.
+        cut: how it is cut.
+        network: what to ask.
+        layers: what to write.
+        area: which pixels to map, or None for all.
+        grid: where the maps say that the scene's pixels lie.
     """
 
-    start: int
-    weights: Tensor
+    raster: Raster
+    cut: Plan
+    network: Network
+    layers: tuple[Layer, ...]
+    area: Mask | None
+    grid: Grid
 
     @property
-    def slice(self) -> slice:
-        """Its pixels."""
-        return slice(self.start, self.start + len(self.weights))
+    def windows(self) -> dict[tuple[int, int], Window]:
+        """The pixels of each panel, by the number of its lane and its own."""
+        return {
+            (lane.number, number): self.cut.panel(lane, number)
+            for lane in self.cut.lanes
+            for number in range(self.cut.panels)
+        }
 
 
-def blend_spans(
-    length: int, tile: int, overlap: int, *, device: torch.device | str = "cpu"
-) -> list[BlendSpan]:
-    """Cover an axis with tiles whose weights sum to one.
-
-    Weights rise over the overlap as half a Hann window, sin^2 (Harris 1978, "On the use of windows
-    for harmonic analysis", section V-C), taken at pixel centres so that none is zero. They are
-    flat elsewhere and on the raster's own border; where one tile lies alone its weight is exactly
-    one. The weight of a tile's pixel is the product of its row's and its column's.
+def predict_panels(
+    job: Job,
+    lane: Lane,
+    numbers: Sequence[int],
+    panels: Panels,
+    *,
+    told: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Predict consecutive panels of a lane, each of which is finished by itself.
 
     Args:
-        length: pixels along the axis.
-        tile: pixels of a tile; a shorter axis is one span.
-        overlap: pixels that neighbours share, fewer than `tile`.
-        device: where the weights are needed.
+        job: what is predicted.
+        lane: the panels'.
+        numbers: of the panels, ascending, without a gap.
+        panels: where to.
+        told: called with the pixels of the rows that were handed over.
     """
-    size = min(tile, length)
-    starts = tile_starts(length, tile, tile - overlap)
-    tapered = [
-        _taper(size, overlap, before=start > 0, after=start + size < length) for start in starts
-    ]
-    total = np.zeros(length)
-    for start, weights in zip(starts, tapered, strict=True):
-        total[start : start + size] += weights
-    return [
-        BlendSpan(start, torch.from_numpy(weights / total[start : start + size]).float().to(device))
-        for start, weights in zip(starts, tapered, strict=True)
-    ]
-
-
-def _taper(size: int, overlap: int, *, before: bool, after: bool) -> NDArray[np.float64]:
-    """Return ones that rise where a neighbour lies before and fall where one lies after."""
-    rise = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap) ** 2
-    weights = np.ones(size)
-    if before:
-        weights[:overlap] *= rise
-    if after:
-        weights[size - overlap :] *= rise[::-1]
-    return weights
-
-
-@dataclass(frozen=True)
-class _Strip:
-    """One row of tiles of a scene.
-
-    Attributes:
-        image: float32 [bands, rows, columns], normalised, padded to at least a tile; nothing
-            where there is no pixel to map.
-        mapped: which pixels to map, bool [height, width], not padded.
-    """
-
-    image: Tensor
-    mapped: NDArray[np.bool_]
-
-
-def _read_strip(
-    window: Window,
-    *,
-    raster: Raster,
-    area: Mask | None,
-    bands: Sequence[int],
-    normalise: Normaliser,
-    tile: int,
-) -> _Strip:
-    everything = np.ones((window.height, window.width), bool)
-    inside = everything if area is None else area.read(window)
-    if not inside.any():
-        return _Strip(torch.empty(0), inside)
-    values, valid = raster.read(window, bands)
-    image = torch.from_numpy(normalise(values, valid))
-    below, beside = max(0, tile - window.height), max(0, tile - window.width)
-    return _Strip(pad(image, (0, beside, 0, below)), valid & inside)
-
-
-def _read_ahead(read: Callable[[Window], _Strip], windows: Sequence[Window]) -> Iterator[_Strip]:
-    """Read the next strip in a thread while the network works on this one."""
+    windows = [job.cut.panel(lane, number) for number in numbers]
+    pieces = _pieces(job, lane, windows)
+    bands: dict[str, Bands] = {layer.name: layer.bands for layer in job.layers}
     with ThreadPoolExecutor(max_workers=1) as pool:
-        coming = pool.submit(read, windows[0])
-        for window in windows[1:]:
-            strip = coming.result()
-            coming = pool.submit(read, window)
-            yield strip
-        yield coming.result()
+        for number, window in zip(numbers, windows, strict=True):
+            grid = job.grid.crop(window)
+            with panels.writing(lane.number, number, grid, bands) as writer:
+                writing, left = pool.submit(lambda: None), window.height
+                while left:
+                    values = next(pieces)
+                    writing.result()  # one piece is written while the next is predicted
+                    writing = pool.submit(writer.write_rows, values)
+                    height = next(iter(values.values())).shape[1]
+                    left -= height
+                    told(height * lane.width)
+                writing.result()
 
 
-def _predict_tiles(
-    strip: _Strip,
-    *,
-    columns: Sequence[BlendSpan],
-    predict: Probabilities,
-    num_classes: int,
-    tile: int,
-    batch_size: int,
-    device: torch.device | str,
-) -> Iterator[tuple[BlendSpan, Tensor]]:
-    """Yield the probabilities [classes, tile, tile] of each tile with a pixel to map."""
-    image = strip.image.to(device)
-    live = [column for column in columns if strip.mapped[:, column.slice].any()]
-    for first in range(0, len(live), batch_size):
-        batch = live[first : first + batch_size]
-        images = torch.stack([image[:, :, c.start : c.start + tile] for c in batch])
-        answers = answers_of(images, predict=predict, num_classes=num_classes, size=(tile, tile))
-        yield from zip(batch, answers, strict=True)
+def _pieces(
+    job: Job, lane: Lane, windows: Sequence[Window]
+) -> Iterator[dict[str, NDArray[np.generic]]]:
+    """What is stored of each layer [bands, rows, columns], cut where panels end."""
+    first, stop = windows[0].row, windows[-1].row_stop
+    for start, probabilities, valid in predict_lane(
+        job.raster, job.cut, lane, job.network, first=first, stop=stop, area=job.area
+    ):
+        check_finite(probabilities, valid, where=job.raster.path)
+        row, end = start, start + len(valid)
+        while row < end:
+            cut = slice(row - start, min(end, (row // PANEL_ROWS + 1) * PANEL_ROWS) - start)
+            yield {layer.name: layer.of(probabilities[:, cut], valid[cut]) for layer in job.layers}
+            row = cut.stop + start
 
 
-def _blend(
-    rows: Sequence[BlendSpan],
-    strips: Iterator[_Strip],
-    answer: Callable[[_Strip], Iterator[tuple[BlendSpan, Tensor]]],
-    *,
-    sums: Tensor,
-    raster: Raster,
-    progress: Progress | None,
-) -> Iterator[Rows]:
-    """Add each strip's tiles to the sums, and hand over the rows that no later tile touches."""
-    height = raster.grid.height
-    stops = [*(row.start for row in rows[1:]), height]
-    for row, stop, strip in zip(rows, stops, strips, strict=True):
-        for column, probabilities in answer(strip):
-            weights = row.weights[:, None] * column.weights
-            inside = probabilities[:, : weights.shape[0], : weights.shape[1]]
-            sums[:, :, column.slice].addcmul_(inside, weights)
-        done = stop - row.start
-        yield row.start, *_decide(sums[:, :done], strip.mapped[:done], where=raster.path)
-        _scroll(sums, done)
+def _finish_panels(job: Job, panels: Panels, progress: Progress | None) -> None:
+    """Predict the panels that are not finished, as many as follow one another at once."""
+    total, done = math.prod(job.raster.grid.shape), _finished_pixels(job, panels)
+
+    def told(pixels: int) -> None:
+        nonlocal done
+        done += pixels
         if progress is not None:
-            progress(raster.path.name, stop, height)
+            progress(f"{job.raster.path.name}, pixels", done, total)
+
+    for lane in job.cut.lanes:
+        missing = [n for n in range(job.cut.panels) if not panels.finished(lane.number, n)]
+        for _, group in groupby(enumerate(missing), key=lambda pair: pair[1] - pair[0]):
+            predict_panels(job, lane, [number for _, number in group], panels, told=told)
 
 
-def _decide(
-    probabilities: Tensor, mapped: NDArray[np.bool_], *, where: Location
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Turn blended probabilities [classes, h, width] into train ids and confidence."""
-    highest, best = probabilities.max(dim=0)
-    confidence = highest.clamp(max=1).cpu().numpy()
-    if not np.isfinite(confidence[mapped]).all():
-        raise DataError(
-            f"{where}: the network's probabilities are not finite; its training has diverged, "
-            f"so predict with an earlier checkpoint"
+def _finished_pixels(job: Job, panels: Panels) -> int:
+    return sum(
+        window.height * window.width
+        for panel, window in job.windows.items()
+        if panels.finished(*panel)
+    )
+
+
+def _join(
+    job: Job, panels: Panels, names: Mapping[LayerName, str], tags: Mapping[str, str] | None
+) -> None:
+    """Join the panels of each layer to a map, still in the panels' folder."""
+    for layer in job.layers:
+        join(
+            panels.parts(layer.name, job.windows),
+            panels.maps / names[layer.name],
+            job.grid,
+            layer.bands,
+            tags={"RSADAPT_STARTED": panels.started} | dict(tags or {}),
         )
-    classes = np.where(mapped, best.to(torch.uint8).cpu().numpy(), np.uint8(IGNORE_INDEX))
-    return classes, np.where(mapped, confidence, np.float32(np.nan))
 
 
-def _scroll(sums: Tensor, rows: int) -> None:
-    """Move sums [classes, h, width] up and start the freed rows at zero, class by class."""
-    for plane in sums:
-        kept = plane[rows:].clone()
-        plane[: len(kept)] = kept
-        plane[len(kept) :] = 0
+def _facts(job: Job, tiling: Tiling) -> dict[str, Any]:
+    """All that decides what panels hold, as far as it is known here."""
+    network = job.network
+    return {
+        "scene": fingerprint(job.raster, job.area),
+        "grid": [job.grid.shape, tuple(job.grid.transform)[:6], str(job.grid.crs)],
+        "tiling": [tiling.tile, tiling.overlap, tiling.blending, PANEL_ROWS, BUDGET],
+        "network": [network.bands, network.normalise.to_dict(), network.batch_size],
+        "device": str(network.device),
+        "layers": [[layer.name, layer.bands.dtype] for layer in job.layers],
+    }
 
 
 @contextmanager
 def _folder(out: Path) -> Iterator[None]:
-    """Make a folder and its parents; after an exception those made here are gone again."""
+    """Make a folder and its parents; after an exception those made here and empty are gone."""
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     out.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except BaseException:
         for folder in made:
+            if any(folder.iterdir()):
+                break
             folder.rmdir()
         raise
 
 
-def _refuse_existing(out: Path, paths: Sequence[Path], *, overwrite: bool) -> None:
-    if out.is_file():
-        raise OutputExistsError(f"expected a folder for the maps, found a file at {out}; name one")
+def _refuse_existing(paths: Sequence[Path], *, overwrite: bool) -> None:
     for path in paths:
         if path.exists() and not (overwrite and path.is_file()):
             raise OutputExistsError(
                 f"{path} exists already and is left as it is; choose another folder or overwrite it"
             )
-
-
-def _write_maps(
-    rows: Iterator[Rows],
-    classes_path: Path,
-    confidence_path: Path,
-    *,
-    grid: Grid,
-    scheme: ClassScheme,
-    tags: Mapping[str, str] | None,
-) -> None:
-    with (
-        MapWriter(
-            classes_path,
-            grid,
-            dtype="uint8",
-            nodata=NODATA,
-            description="class",
-            scheme=scheme,
-            tags=tags,
-            overview_resampling="mode",
-        ) as class_map,
-        MapWriter(
-            confidence_path,
-            grid,
-            dtype="uint8",
-            nodata=NODATA,
-            description="probability of the predicted class",
-            tags=tags,
-            scale=1 / CONFIDENCE_STEPS,
-            overview_resampling="average",
-        ) as confidence_map,
-    ):
-        for row, classes, confidence in rows:
-            class_map.write_rows(row, scheme.decode(classes))
-            confidence_map.write_rows(row, _quantise(confidence))
-
-
-def _quantise(confidence: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Round probabilities to steps of 1/254; NaN becomes nodata."""
-    steps = np.rint(confidence * CONFIDENCE_STEPS)
-    return np.where(np.isnan(steps), NODATA, steps).astype(np.uint8)

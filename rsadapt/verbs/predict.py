@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rsadapt.adapt.batch_norm import Domain
-from rsadapt.config import FolderSettings, RegionSettings
+from rsadapt.config import FolderSettings, PredictionSettings, RegionSettings
 from rsadapt.data.frame_images import FrameImages
 from rsadapt.data.images import write_png
 from rsadapt.errors import ConfigError, DataError, MissingFileError, OutputExistsError
 from rsadapt.geo.location import Location, is_address
 from rsadapt.infer.frames import predict_frames
-from rsadapt.model import Model, answers, open_model, probabilities
+from rsadapt.model import Model, answers, checkpoint_file, open_model, probabilities
 from rsadapt.progress import Progress, watched
+from rsadapt.run import digest
 
 if TYPE_CHECKING:
     from rsadapt.geo.masked import Mask
     from rsadapt.geo.raster import Raster
+    from rsadapt.infer.layers import LayerName
     from rsadapt.infer.predict import PredictedScene
 
 
@@ -54,18 +56,22 @@ def predict(
     area: Sequence[Path] = (),
     recipe: Path | None = None,
     assignments: Sequence[str] = (),
+    layers: Sequence[str] = ("classes", "confidence"),
+    precise: bool = False,
+    prediction: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Sequence[PredictedScene | PredictedFrame]:
     """Map scenes, or label frames, with a trained network.
 
-    A network of GeoTIFF regions writes a class map and a confidence map of each scene, on the
-    scene's own grid; where it was trained at a ground size that its configuration names (`pixel`)
-    and the scene's is another, on a grid of that size in the scene's own CRS. An unflagged border
-    that the domain was trained without (`border`) is nodata here too. What is assumed of a scene's
-    place (`assumed_crs`, `assumed_pixel`) is used and not written. A network of
-    image folders writes `ids/NAME.png`, label ids at the frame's own size as the Cityscapes server
-    takes them, and `colours/NAME.png`, the same in the classes' colours.
+    A network of GeoTIFF regions writes the layers asked for of each scene, on the scene's own grid,
+    and goes on with what an earlier call of the same kind left unfinished. Where it was trained at
+    a ground size that its configuration names (`pixel`) and the scene's is another, the grid is of
+    that size, in the scene's own CRS. An unflagged border that the domain was trained without
+    (`border`) is nodata here too. What is assumed of a scene's place (`assumed_crs`,
+    `assumed_pixel`) is used and not written. A network of image folders writes `ids/NAME.png`,
+    label ids at the frame's own size as the Cityscapes server takes them, and `colours/NAME.png`,
+    the same in the classes' colours.
 
     Args:
         run: a run's folder or checkpoint; with `recipe` a bare weight file of any known naming.
@@ -78,8 +84,11 @@ def predict(
             nodata, and scenes that do so wholly are left out with a warning.
         recipe: the configuration, or the ready recipe's name, that bare weights belong to.
         assignments: "dotted.key=value" changes to the recipe.
+        layers: what to write of each scene: see `rsadapt.infer.layers.layers`.
+        precise: write probabilities as float32, not in 254 steps.
+        prediction: changes to the run's `prediction` settings, such as {"tile": 1024}.
         overwrite: replace results that are already there.
-        progress: called with a scene's name, its rows done and its rows in all; or with "predict",
+        progress: called with a scene's name, its pixels done and in all; or with "predict",
             frames done and frames in all.
 
     Raises:
@@ -100,8 +109,52 @@ def predict(
             model, frames, out, domain=domain, overwrite=overwrite, progress=progress
         )
     return _predict_scenes(
-        model, run, scenes, out, domain=domain, area=area, overwrite=overwrite, progress=progress
+        model,
+        run,
+        scenes,
+        out,
+        settings=_changed(model.facts.settings.prediction, prediction or {}),
+        kinds=layers,
+        precise=precise,
+        domain=domain,
+        area=area,
+        overwrite=overwrite,
+        progress=progress,
     )
+
+
+def _layer_names(names: Sequence[str]) -> list[LayerName]:
+    from rsadapt.infer.layers import LAYERS
+
+    known = {str(name): name for name in LAYERS}
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ConfigError(
+            f"expected layers among {', '.join(LAYERS)}, found {', '.join(unknown) or 'none'}"
+        )
+    return [known[name] for name in names]
+
+
+def _changed(settings: PredictionSettings, changes: Mapping[str, Any]) -> PredictionSettings:
+    """Settings of which some are given anew.
+
+    Raises:
+        ConfigError: for values that cannot be meant.
+    """
+    from pydantic import ValidationError
+
+    given = {name: value for name, value in changes.items() if value is not None}
+    try:
+        changed = PredictionSettings(**(settings.model_dump() | given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{first['loc'][0]}: {first['msg']}, found {first['input']}") from error
+    if changed.overlap >= changed.tile:
+        raise ConfigError(
+            f"expected an overlap smaller than the tile, found {changed.overlap} and "
+            f"{changed.tile}; give both"
+        )
+    return changed
 
 
 def _predict_frames(
@@ -174,6 +227,9 @@ def _predict_scenes(
     scenes: Sequence[Path | str],
     out: Path,
     *,
+    settings: PredictionSettings,
+    kinds: Sequence[str],
+    precise: bool,
     domain: Domain,
     area: Sequence[Path],
     overwrite: bool,
@@ -182,8 +238,12 @@ def _predict_scenes(
     from rsadapt.build.regions import scene_bands  # rasterio is not needed to predict frames
     from rsadapt.build.validity import without_border
     from rsadapt.geo.assumed import stated_grid
-    from rsadapt.infer.predict import predict_scene
+    from rsadapt.infer.layers import layers
+    from rsadapt.infer.pipeline import Network
+    from rsadapt.infer.predict import Tiling, predict_scene
+    from rsadapt.infer.turns import averaged
 
+    chosen = layers(_layer_names(kinds), model.scheme, precise=precise)
     region = _region(model, domain)
     wanted = region.bands or model.facts.bands
     rasters = [_as_trained(scene, wanted, region, domain) for scene in scenes]
@@ -193,20 +253,28 @@ def _predict_scenes(
         rasters, areas = _within(rasters, area)
     _warn_of_other_sizes(rasters, model, domain)
     bands = [scene_bands(raster, wanted) for raster in rasters]
-    settings = model.facts.settings.prediction
+    network = Network(
+        predict=averaged(probabilities(model.parts, domain), settings.turns),
+        normalise=model.facts.normalise[domain],
+        bands=model.facts.bands,
+        num_classes=len(model.scheme),
+        batch_size=settings.batch_size,
+        device=model.device,
+    )
     return [
         predict_scene(
             without_border(raster, taken, region),
             out,
-            scheme=model.scheme,
-            predict=probabilities(model.parts, domain),
-            normalise=model.facts.normalise[domain],
-            bands=taken,
-            tile=settings.tile,
-            overlap=settings.overlap,
-            batch_size=settings.batch_size,
+            network=replace(network, bands=taken),
+            layers=chosen,
+            tiling=Tiling(settings.tile, settings.overlap, settings.blending),
             area=part,
-            device=model.device,
+            facts={
+                "run": digest(checkpoint_file(run)),
+                "domain": domain,
+                "turns": settings.turns,
+                "precision": str(model.facts.settings.device.precision),
+            },
             tags=_tags(model, run, raster.path, domain),
             overwrite=overwrite,
             progress=progress,

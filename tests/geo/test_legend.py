@@ -12,7 +12,7 @@ from affine import Affine
 
 from rsadapt.classes import ClassScheme
 from rsadapt.geo.grid import Grid, crs_of
-from rsadapt.geo.writer import MapWriter
+from rsadapt.geo.maps import Bands, PartWriter, join
 
 SCHEME = ClassScheme(
     ("water", "a < b & c", "Gebäude"),
@@ -28,16 +28,10 @@ def a_map(tmp_path):
     codes = np.random.default_rng(0).choice([3, 10, 200, 255], (90, 120)).astype(np.uint8)
     grid = Grid(90, 120, Affine(10, 0, 5e5, 0, -10, 5e6), crs_of(32633))
     path = tmp_path / "a map.tif"
-    with MapWriter(
-        path,
-        grid,
-        dtype="uint8",
-        nodata=255,
-        description="class",
-        scheme=SCHEME,
-        overview_resampling="mode",
-    ) as writer:
-        writer.write_rows(0, codes)
+    bands = Bands(("class",), "uint8", 255, scheme=SCHEME)
+    with PartWriter(tmp_path / "part.tif", grid, bands) as writer:
+        writer.write_rows(codes[np.newaxis])
+    join([(tmp_path / "part.tif", grid.window)], path, grid, bands)
     return path
 
 

@@ -1,6 +1,11 @@
-"""Tiled prediction: the same map as the whole image at once; both maps are written or neither."""
+"""A scene's maps: all or none, on its grid, and the same bytes however often it was stopped."""
 
-from dataclasses import dataclass
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +14,18 @@ import rasterio
 import rasterio.shutil
 import torch
 from affine import Affine
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from rsadapt.classes import ClassScheme
-from rsadapt.errors import ConfigError, DataError, OutputExistsError, ShapeError
-from rsadapt.geo.grid import Grid, Window
+from rsadapt.errors import ConfigError, DataError, OutputExistsError
+from rsadapt.geo.grid import Grid
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.writer import write_raster
-from rsadapt.infer.answers import answers_of
-from rsadapt.infer.predict import blend_spans, predict_rows, predict_scene
+from rsadapt.infer import predict as predicting
+from rsadapt.infer import tiling
+from rsadapt.infer.layers import LAYERS, layers
+from rsadapt.infer.pipeline import Network
+from rsadapt.infer.predict import Tiling, predict_scene
 
 SCHEME = ClassScheme(
     names=("water", "forest", "field"),
@@ -32,265 +38,44 @@ BIAS = torch.tensor([0.0, 0.02, 0.013])[:, None, None]
 """Keeps the two best logits 0.001 apart for every uint8 pixel, since blending may decide ties."""
 
 
-@dataclass
-class MemoryRaster:
-    """A raster that lies in memory and remembers what was read of it."""
-
-    values: np.ndarray
-    valid: np.ndarray
-
-    def __post_init__(self):
-        self.path = Path("memory.tif")
-        self.grid = Grid(*self.valid.shape, Affine.scale(1, -1), None)
-        self.windows = []
-
-    def read(self, window, bands):
-        self.windows.append(window)
-        rows, columns = window.slices
-        return self.values[np.array(bands) - 1, rows, columns], self.valid[rows, columns]
-
-
-def scene(height, width, *, seed=0, invalid=0.1):
-    generator = np.random.default_rng(seed)
-    values = generator.integers(0, 256, (2, height, width)).astype(np.uint8)
-    return MemoryRaster(values, generator.random((height, width)) >= invalid)
-
-
 def pixelwise(images):
     return (torch.einsum("cb,nbhw->nchw", MIXING, images) + BIAS).softmax(dim=1)
 
 
-def tied(images):
-    return torch.einsum("cb,nbhw->nchw", MIXING, images).softmax(dim=1)
+@pytest.fixture
+def raster(tmp_path):
+    return a_scene(tmp_path / "scene.tif", 50, 70)
 
 
-def rows_of(raster, *, tile=16, overlap=4, batch_size=3, predict=pixelwise, **options):
-    return predict_rows(
+def a_scene(path, height, width, *, seed=0):
+    generator = np.random.default_rng(seed)
+    values = generator.integers(1, 256, (2, height, width)).astype(np.uint8)
+    values[:, generator.random((height, width)) < 0.1] = 0
+    grid = Grid(height, width, Affine(2, 0, 4e5, 0, -2, 5.6e6), rasterio.CRS.from_epsg(32632))
+    write_raster(path, values, grid, nodata=0)
+    return Raster(path)
+
+
+def scene_to(out, raster, *, predict=pixelwise, kinds=("classes", "confidence"), **options):
+    return predict_scene(
         raster,
-        predict=predict,
-        normalise=NORMALISE,
-        bands=(1, 2),
-        num_classes=3,
-        tile=tile,
-        overlap=overlap,
-        batch_size=batch_size,
+        out,
+        network=Network(predict, NORMALISE, (1, 2), 3, batch_size=2),
+        layers=layers(kinds, SCHEME),
+        tiling=Tiling(32, 8),
+        facts={"run": 42},
+        tags={"run": "42"},
         **options,
     )
 
 
-def stacked(rows):
-    _, classes, confidence = zip(*rows, strict=True)
-    return np.concatenate(classes), np.concatenate(confidence)
+def whole(raster):
+    values, valid = raster.read()
+    return pixelwise(torch.from_numpy(NORMALISE(values, valid))[None])[0].numpy(), valid
 
 
-def whole(raster, predict=pixelwise):
-    image = torch.from_numpy(NORMALISE(raster.values, raster.valid))
-    confidence, classes = (part[0].numpy() for part in predict(image[None]).max(dim=1))
-    return np.where(raster.valid, classes, 255), np.where(raster.valid, confidence, np.nan)
-
-
-@st.composite
-def tilings(draw):
-    tile = draw(st.integers(1, 12))
-    return tile, draw(st.integers(0, tile - 1))
-
-
-@given(st.integers(1, 40), st.integers(1, 40), tilings(), st.integers(1, 5))
-@settings(deadline=None, max_examples=60)
-def test_tiled_is_whole_and_every_row_comes_once_in_order(height, width, tiling, batch_size):
-    raster = scene(height, width)
-    tile, overlap = tiling
-    rows = list(rows_of(raster, tile=tile, overlap=overlap, batch_size=batch_size))
-    next_row = 0
-    for row, classes, confidence in rows:
-        assert row == next_row
-        assert classes.shape == confidence.shape == (len(classes), width)
-        assert (classes.dtype, confidence.dtype) == (np.uint8, np.float32)
-        next_row += len(classes)
-    assert next_row == height
-    classes, confidence = stacked(rows)
-    expected_classes, expected_confidence = whole(raster)
-    np.testing.assert_array_equal(classes, expected_classes)
-    np.testing.assert_allclose(confidence, expected_confidence, rtol=0, atol=1e-6)
-
-
-class Square:
-    """The pixels of a window alone."""
-
-    def __init__(self, window, shape):
-        self.inside = np.zeros(shape, bool)
-        self.inside[window.slices] = True
-
-    def read(self, window):
-        return self.inside[window.slices]
-
-
-def test_what_lies_outside_an_area_is_not_mapped_predicted_or_read():
-    raster = scene(80, 90)
-    area = Square(Window(33, 40, 9, 12), raster.grid.shape)
-    seen = []
-
-    def counted(images):
-        seen.append(len(images))
-        return pixelwise(images)
-
-    rows = rows_of(raster, area=area, predict=counted, tile=10, overlap=0)
-    classes, confidence = stacked(rows)
-    everything, probability = stacked(rows_of(scene(80, 90), tile=10, overlap=0))
-    np.testing.assert_array_equal(classes, np.where(area.inside, everything, 255))
-    expected = np.where(area.inside, probability, np.nan)
-    np.testing.assert_allclose(confidence, expected, rtol=0, atol=1e-6)
-    assert sum(seen) == 4  # rows 30 and 40, columns 40 and 50
-    assert [window.row for window in raster.windows] == [30, 40]
-
-
-def test_only_ties_may_be_decided_otherwise():
-    raster = scene(64, 64)
-    raster.values[1, :32] = raster.values[0, :32]  # equal bands: the first two logits are equal
-    classes, confidence = stacked(rows_of(raster, predict=tied, tile=3, overlap=2))
-    expected_classes, expected_confidence = whole(raster, tied)
-    differ = classes != expected_classes
-    image = torch.from_numpy(NORMALISE(raster.values, raster.valid))
-    best = tied(image[None])[0].sort(dim=0).values
-    assert ((best[-1] - best[-2]).numpy()[differ] < 1e-6).all()
-    np.testing.assert_allclose(confidence, expected_confidence, rtol=0, atol=1e-6)
-
-
-@given(st.integers(1, 60), tilings())
-def test_blend_weights_are_positive_and_sum_to_one(length, tiling):
-    tile, overlap = tiling
-    spans = blend_spans(length, tile, overlap)
-    total, covered = np.zeros(length), np.zeros(length, int)
-    for span in spans:
-        assert (span.weights > 0).all()
-        total[span.slice] += span.weights.numpy()
-        covered[span.slice] += 1
-    np.testing.assert_allclose(total, 1, atol=1e-6)
-    assert (total[covered == 1] == 1).all()
-
-
-def test_blend_weights_are_flat_but_on_the_overlap():
-    first, second, last = (span.weights.numpy() for span in blend_spans(40, 16, 4))
-    assert (first[:12] == 1).all()
-    assert (second[4:12] == 1).all()
-    assert (last[4:] == 1).all()
-    assert (np.diff(first[11:]) < 0).all()
-    np.testing.assert_allclose(first[12:] + second[:4], 1, atol=1e-6)
-
-
-def test_a_pixel_of_one_tile_has_exactly_its_probability():
-    raster = scene(16, 28, invalid=0)
-    image = torch.from_numpy(NORMALISE(raster.values, raster.valid))
-    _, confidence = stacked(rows_of(raster))
-    left = pixelwise(image[None, :, :, :16]).max(dim=1).values[0].numpy()
-    np.testing.assert_array_equal(confidence[:, :12], left[:, :12])
-
-
-def test_neighbours_differ_smoothly_across_the_seam():
-    answers = iter([0.9, 0.5])
-
-    def step(images):
-        first = torch.tensor([next(answers) for _ in images])[:, None, None, None]
-        return torch.cat([first, 1 - first, 0 * first], 1).expand(-1, 3, *images.shape[-2:])
-
-    _, confidence = stacked(rows_of(scene(8, 24, invalid=0), predict=step, overlap=8))
-    np.testing.assert_allclose(confidence[:, :8], 0.9)
-    np.testing.assert_allclose(confidence[:, 16:], 0.5)
-    assert (np.diff(confidence[0, 7:17]) < 0).all()
-    assert np.abs(np.diff(confidence[0])).max() < 0.1
-
-
-def test_tiles_without_a_valid_pixel_are_skipped():
-    raster = scene(16, 64, invalid=0)
-    raster.valid[:, 16:] = False
-    asked = []
-
-    def counting(images):
-        asked.append(len(images))
-        return pixelwise(images)
-
-    classes, _ = stacked(rows_of(raster, predict=counting, overlap=0))
-    assert asked == [1]
-    assert (classes[:, 16:] == 255).all()
-    assert (classes[:, :16] != 255).all()
-
-
-def test_a_scene_wholly_invalid_asks_nothing():
-    classes, confidence = stacked(rows_of(scene(20, 20, invalid=1), predict=None))
-    assert (classes == 255).all()
-    assert np.isnan(confidence).all()
-
-
-def test_reads_one_tile_row_ahead_at_most():
-    raster = scene(400, 20)
-    for done, _ in enumerate(rows_of(raster), start=1):
-        assert len(raster.windows) <= done + 1
-    assert {(window.height, window.width) for window in raster.windows} == {(16, 20)}
-
-
-def test_network_runs_in_inference_mode_and_the_caller_does_not():
-    modes = []
-
-    def watching(images):
-        modes.append(torch.is_inference_mode_enabled())
-        return pixelwise(images)
-
-    for _ in rows_of(scene(20, 20), predict=watching):
-        assert not torch.is_inference_mode_enabled()
-    assert modes
-    assert all(modes)
-
-
-def test_progress_counts_the_rows_handed_over():
-    told = []
-    list(rows_of(scene(40, 10), progress=lambda *state: told.append(state)))
-    assert told == [("memory.tif", 12, 40), ("memory.tif", 24, 40), ("memory.tif", 40, 40)]
-
-
-@pytest.mark.parametrize(("tile", "overlap"), [(16, 16), (16, 20), (16, -1), (0, 0)])
-def test_overlap_must_be_smaller_than_the_tile(tile, overlap):
-    with pytest.raises(ConfigError, match=f"overlap .* found {overlap}"):
-        rows_of(scene(8, 8), tile=tile, overlap=overlap)
-
-
-def test_batches_hold_a_tile():
-    with pytest.raises(ConfigError, match="batch_size"):
-        rows_of(scene(8, 8), batch_size=0)
-
-
-def test_answers_of_another_shape_are_refused():
-    with pytest.raises(ShapeError, match=r"\(1, 4, 8, 8\), found \(1, 3, 8, 8\)"):
-        answers_of(torch.zeros(1, 2, 8, 8), predict=pixelwise, num_classes=4, size=(8, 8))
-
-
-def test_probabilities_that_are_no_numbers_are_refused():
-    with pytest.raises(DataError, match=r"memory\.tif.*not finite"):
-        list(rows_of(scene(8, 8), predict=lambda images: pixelwise(images) * torch.nan))
-
-
-@pytest.fixture
-def raster(tmp_path):
-    data = scene(50, 70)
-    grid = Grid(50, 70, Affine(2, 0, 400000, 0, -2, 5600000), rasterio.CRS.from_epsg(32632))
-    values = np.where(data.valid, np.maximum(data.values, 1), 0).astype(np.uint8)
-    write_raster(tmp_path / "scene.tif", values, grid, nodata=0)
-    return Raster(tmp_path / "scene.tif")
-
-
-def scene_to(out, raster, *, predict=pixelwise, overwrite=False):
-    return predict_scene(
-        raster,
-        out,
-        scheme=SCHEME,
-        predict=predict,
-        normalise=NORMALISE,
-        bands=(1, 2),
-        tile=32,
-        overlap=8,
-        batch_size=2,
-        tags={"run": "42"},
-        overwrite=overwrite,
-    )
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def failing_late(images):
@@ -302,33 +87,41 @@ def failing_late(images):
 
 def test_maps_lie_on_the_scene_and_open_styled(tmp_path, raster):
     written = scene_to(tmp_path / "maps", raster)
-    assert written.classes == tmp_path / "maps" / "scene_classes.tif"
-    assert written.confidence == tmp_path / "maps" / "scene_confidence.tif"
+    assert written.layers["classes"] == tmp_path / "maps" / "scene_classes.tif"
+    assert written.layers["confidence"] == tmp_path / "maps" / "scene_confidence.tif"
     assert written.pixels == 50 * 70
     assert written.seconds > 0
-    for path in (written.classes, written.confidence):
+    for path in (written.layers["classes"], written.layers["confidence"]):
         result = Raster(path)
         assert result.grid == raster.grid
         assert (result.nodata, result.stored, result.count) == (255, "uint8", 1)
         with rasterio.open(path) as dataset:
             assert dataset.tags()["run"] == "42"
-    with rasterio.open(written.classes) as dataset:
+    with rasterio.open(written.layers["classes"]) as dataset:
         palette = dataset.colormap(1)
     assert [palette[code][:3] for code in SCHEME.codes] == list(SCHEME.colours)
-    with rasterio.open(written.confidence) as dataset:
+    with rasterio.open(written.layers["confidence"]) as dataset:
         assert dataset.scales[0] == pytest.approx(1 / 254)
 
 
 def test_maps_hold_what_the_network_said(tmp_path, raster):
-    written = scene_to(tmp_path, raster)
-    values, valid = raster.read(None, (1, 2))
-    classes, confidence = whole(MemoryRaster(values, valid))
-    class_map, class_valid = Raster(written.classes).read()
-    confidence_map, confidence_valid = Raster(written.confidence).read()
-    np.testing.assert_array_equal(class_map[0], SCHEME.decode(classes))
-    np.testing.assert_array_equal(class_valid, valid)
-    np.testing.assert_array_equal(confidence_valid, valid)
-    np.testing.assert_allclose(confidence_map[0][valid], confidence[valid], atol=0.51 / 254)
+    written = scene_to(tmp_path, raster, kinds=LAYERS)
+    probabilities, valid = whole(raster)
+    found = {}
+    for name, path in written.layers.items():
+        found[name], mapped = Raster(path).read()
+        np.testing.assert_array_equal(mapped, valid)
+    classes = SCHEME.decode(probabilities.argmax(axis=0).astype(np.uint8))
+    np.testing.assert_array_equal(found["classes"][0][valid], classes[valid])
+    ordered = np.sort(probabilities, axis=0)
+    for name, expected in (
+        ("confidence", ordered[-1:]),
+        ("margin", ordered[-1:] - ordered[-2:-1]),
+        ("probabilities", probabilities),
+    ):
+        np.testing.assert_allclose(
+            found[name][:, valid], expected[:, valid], rtol=0, atol=0.51 / 254
+        )
 
 
 def test_existing_maps_are_refused_and_untouched(tmp_path, raster):
@@ -347,20 +140,35 @@ def test_maps_go_into_a_folder(tmp_path, raster):
         scene_to(raster.path, raster)
 
 
-def test_a_failure_midway_leaves_nothing(tmp_path, raster):
+def test_a_failure_before_any_panel_leaves_nothing(tmp_path, raster):
     failing_late.calls = 0
     with pytest.raises(RuntimeError, match="power cut"):
         scene_to(tmp_path / "maps", raster, predict=failing_late)
     assert not (tmp_path / "maps").exists()
 
 
+def test_batches_hold_a_tile(tmp_path, raster):
+    with pytest.raises(ConfigError, match="batch_size"):
+        predict_scene(
+            raster,
+            tmp_path / "maps",
+            network=Network(pixelwise, NORMALISE, (1, 2), 3, batch_size=0),
+            layers=layers(["classes"], SCHEME),
+            tiling=Tiling(32, 8),
+            facts={},
+        )
+
+
 def test_a_failure_midway_keeps_the_maps_to_be_overwritten(tmp_path, raster):
     written = scene_to(tmp_path / "maps", raster)
-    before = written.classes.read_bytes(), written.confidence.read_bytes()
+    before = written.layers["classes"].read_bytes(), written.layers["confidence"].read_bytes()
     failing_late.calls = 0
     with pytest.raises(RuntimeError, match="power cut"):
         scene_to(tmp_path / "maps", raster, predict=failing_late, overwrite=True)
-    assert (written.classes.read_bytes(), written.confidence.read_bytes()) == before
+    assert (
+        written.layers["classes"].read_bytes(),
+        written.layers["confidence"].read_bytes(),
+    ) == before
     assert {path.suffix for path in (tmp_path / "maps").iterdir()} == {".tif", ".xml", ".qml"}
 
 
@@ -377,4 +185,183 @@ def test_a_map_that_cannot_be_finished_takes_the_other_with_it(tmp_path, raster,
     with pytest.raises(DataError, match="disk full"):
         scene_to(tmp_path / "maps", raster)
     assert copied
-    assert not (tmp_path / "maps").exists()
+    hidden = [path.name for path in (tmp_path / "maps").iterdir()]
+    assert hidden == [".scene.panels"]  # the finished panels, with which the next call goes on
+    monkeypatch.undo()
+    again = scene_to(tmp_path / "maps", raster, predict=None)
+    assert again.predicted == 0
+    assert Raster(again.layers["classes"]).grid == raster.grid
+
+
+# Going on
+
+
+@pytest.fixture
+def small_panels(monkeypatch):
+    monkeypatch.setattr(tiling, "PANEL_ROWS", 16)
+    monkeypatch.setattr(predicting, "PANEL_ROWS", 16)
+
+
+@pytest.mark.usefixtures("small_panels")
+def test_panels_that_are_finished_are_not_predicted_again(tmp_path, raster):
+    undisturbed = scene_to(tmp_path / "whole", raster, kinds=LAYERS)
+    assert undisturbed.predicted == undisturbed.pixels
+    for stop in range(1, 12):
+        calls = 0
+
+        def until(images, stop=stop):
+            nonlocal calls
+            calls += 1
+            if calls > stop:
+                raise RuntimeError("power cut")
+            return pixelwise(images)
+
+        out = tmp_path / f"maps-{stop}"
+        try:
+            scene_to(out, raster, predict=until, kinds=LAYERS)
+        except RuntimeError:
+            left = (
+                sorted(path.name for path in (out / ".scene.panels").glob("lane-*"))
+                if out.exists()
+                else []
+            )
+            done = scene_to(out, raster, kinds=LAYERS)
+            assert done.predicted == done.pixels - 70 * 16 * len(left)
+            assert ("predicted before" in done.note) == bool(left)
+        whole_bytes, resumed = contents(tmp_path / "whole"), contents(out)
+        assert whole_bytes.keys() == resumed.keys()
+        for name, written in resumed.items():
+            if name.endswith(".tif"):
+                with rasterio.open(out / name) as a, rasterio.open(tmp_path / "whole" / name) as b:
+                    np.testing.assert_array_equal(a.read(), b.read())
+            else:
+                assert written == whole_bytes[name]
+
+
+@pytest.mark.usefixtures("small_panels")
+def test_panels_of_other_settings_are_not_taken(tmp_path, raster):
+    failing_late.calls = 0
+    with pytest.raises(RuntimeError, match="power cut"):
+        scene_to(tmp_path, raster, predict=failing_late)
+    assert list((tmp_path / ".scene.panels").glob("lane-*"))
+    other = predict_scene(
+        raster,
+        tmp_path,
+        network=Network(pixelwise, NORMALISE, (1, 2), 3, batch_size=2),
+        layers=layers(["classes", "confidence"], SCHEME),
+        tiling=Tiling(32, 8),
+        facts={"run": 43},
+    )
+    assert other.predicted == other.pixels
+    assert not (tmp_path / ".scene.panels").exists()
+
+
+def test_two_processes_do_not_write_the_same_maps(tmp_path, raster):
+    def meanwhile(images):
+        with pytest.raises(OutputExistsError, match="another process is predicting the same"):
+            scene_to(tmp_path, raster)
+        return pixelwise(images)
+
+    scene_to(tmp_path, raster, predict=meanwhile)
+
+
+def test_more_is_made_of_the_maps_before_they_are_published(tmp_path, raster):
+    def extras(maps):
+        assert not (tmp_path / "maps" / maps["classes"].name).exists()
+        maps["classes"].with_suffix(".txt").write_text("more")
+
+    written = scene_to(tmp_path / "maps", raster, extras=extras)
+    assert tmp_path / "maps" / "scene_classes.txt" in written.files
+    assert (tmp_path / "maps" / "scene_classes.txt").read_text() == "more"
+
+
+def test_a_stop_while_maps_are_published_is_mended(tmp_path, raster, monkeypatch):
+    replace = Path.replace
+
+    def once(self, target):
+        if Path(target) == tmp_path / "maps" / "scene_confidence.tif":
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", once)
+    with pytest.raises(KeyboardInterrupt):
+        scene_to(tmp_path / "maps", raster)
+    monkeypatch.undo()
+    assert (tmp_path / "maps" / "scene_classes.tif").exists()
+    again = scene_to(tmp_path / "maps", raster, predict=None)
+    assert all(path.exists() for path in again.files)
+    assert not (tmp_path / "maps" / ".scene.panels").exists()
+    with pytest.raises(OutputExistsError, match="scene_classes"):
+        scene_to(tmp_path / "maps", raster)
+
+
+KILLED = """
+    import sys
+    from pathlib import Path
+    import torch
+    from rsadapt.classes import ClassScheme
+    from rsadapt.geo.normalise import Normaliser
+    from rsadapt.geo.raster import Raster
+    from rsadapt.infer import predict as predicting, tiling
+    from rsadapt.infer.layers import layers
+    from rsadapt.infer.pipeline import Network
+    tiling.PANEL_ROWS = predicting.PANEL_ROWS = 512
+    torch.set_num_threads(1)
+    mixing = torch.tensor([[1.5, -0.5], [-1.0, 2.0], [0.3, -1.2]])
+    scheme = ClassScheme(("a", "b", "c"), ((1,), (2,), (3,)), ((0, 0, 255),) * 3)
+    print("ready", flush=True)
+    predicting.predict_scene(
+        Raster(sys.argv[1]),
+        Path(sys.argv[2]),
+        network=Network(
+            lambda images: torch.einsum("cb,nbhw->nchw", mixing, images).softmax(dim=1),
+            Normaliser((100.0, 100.0), (50.0, 50.0)), (1, 2), 3, batch_size=2,
+        ),
+        layers=layers(["classes", "entropy"], scheme),
+        tiling=predicting.Tiling(256, 64),
+        facts={},
+    )
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path):
+    """Twenty kills, spread over prediction, joining and publishing, each gone on with once."""
+    raster = a_scene(tmp_path / "scene.tif", 3000, 2500)
+
+    def start(out):
+        command = [sys.executable, "-c", textwrap.dedent(KILLED), str(raster.path), str(out)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert process.stdout.readline() == b"ready\n"
+        return process
+
+    clock = time.perf_counter()
+    assert start(tmp_path / "whole").wait() == 0
+    lasts = time.perf_counter() - clock
+    expected = contents(tmp_path / "whole")
+    random, gone_on = np.random.default_rng(0), 0
+    for number in range(20):
+        out = tmp_path / f"maps-{number}"
+        process = start(out)
+        time.sleep(random.uniform(0, lasts))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        journal = out / ".scene.panels" / "journal.json"
+        if journal.exists():
+            gone_on += 1
+            began = json.loads(journal.read_text())["started"]
+        assert not [p for p in out.glob("*.tif") if len(p.read_bytes()) < 1000]
+        again = start(out)
+        code = again.wait()
+        if code:  # it had published everything before it was killed
+            assert contents(out).keys() == expected.keys()
+        for name, written in contents(out).items():
+            if name.endswith(".tif"):
+                with rasterio.open(out / name) as a, rasterio.open(tmp_path / "whole" / name) as b:
+                    np.testing.assert_array_equal(a.read(), b.read())
+                    if journal.exists():
+                        assert a.tags()["RSADAPT_STARTED"] == began
+                assert len(written) == len(expected[name])
+            else:
+                assert written == expected[name]
+    assert gone_on >= 10

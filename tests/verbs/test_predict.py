@@ -28,7 +28,7 @@ def scene(configuration):
 
 def test_map_lies_on_the_scene_and_is_nodata_where_it_is(trained, scene, tmp_path):
     (made,) = predict(trained, [scene], tmp_path / "maps")
-    written, image = Raster(made.classes), Raster(scene)
+    written, image = Raster(made.layers["classes"]), Raster(scene)
     assert written.grid.matches(image.grid)
     codes, mapped = written.read()
     assert np.array_equal(mapped, image.read()[1])
@@ -37,7 +37,7 @@ def test_map_lies_on_the_scene_and_is_nodata_where_it_is(trained, scene, tmp_pat
 
 def test_map_tells_its_classes_and_run(trained, scene, tmp_path):
     (made,) = predict(trained, [scene], tmp_path)
-    tags = Raster(made.classes).tags
+    tags = Raster(made.layers["classes"]).tags
     assert ClassScheme.from_dict(json.loads(tags["RSADAPT_CLASSES"])).codes == tuple(range(1, 8))
     assert tags["RSADAPT_RUN"] == str(trained)
     assert tags["RSADAPT_STEP"] == "2"
@@ -45,7 +45,7 @@ def test_map_tells_its_classes_and_run(trained, scene, tmp_path):
 
 def test_domain_decides_normalisation_and_statistics(trained, scene, tmp_path):
     maps = [
-        predict(trained, [scene], tmp_path / domain, domain=domain)[0].confidence
+        predict(trained, [scene], tmp_path / domain, domain=domain)[0].layers["confidence"]
         for domain in ("source", "target")
     ]
     ours, theirs = (Raster(file).read()[0] for file in maps)
@@ -75,7 +75,7 @@ def test_bands_are_found_by_name_in_the_scene_at_hand(configuration, scene, tmp_
         descriptions=[BANDS[number] for number in order],
     )
     maps = predict(run, [scene, other], tmp_path / "maps")
-    first, second = (Raster(made.confidence).read()[0] for made in maps)
+    first, second = (Raster(made.layers["confidence"]).read()[0] for made in maps)
     assert np.array_equal(first, second)
 
 
@@ -97,7 +97,7 @@ def test_scene_is_warped_to_the_size_trained_at(trained, scene, tmp_path, monkey
         facts = replace(model.facts, settings=settings)
         monkeypatch.setattr(module, "open_model", lambda *_, **__: replace(model, facts=facts))
         (made,) = predict(trained, [scene], tmp_path / str(pixel))
-        return Raster(made.classes)
+        return Raster(made.layers["classes"])
 
     coarse = predict_at(2 * size)
     assert coarse.grid.crs == own.grid.crs
@@ -119,7 +119,7 @@ def corner(scene, folder, pixels=70):
 def test_outside_an_area_is_nodata_and_inside_nothing_changes(trained, scene, tmp_path):
     (whole,) = predict(trained, [scene], tmp_path / "whole")
     (part,) = predict(trained, [scene], tmp_path / "part", area=[corner(scene, tmp_path)])
-    for before, after in zip(whole.files, part.files, strict=True):
+    for before, after in zip(whole.layers.values(), part.layers.values(), strict=True):
         (expected, valid), (codes, mapped) = Raster(before).read(), Raster(after).read()
         assert not mapped[70:].any()
         assert not mapped[:, 70:].any()
@@ -137,7 +137,7 @@ def test_scenes_outside_an_area_are_left_out(trained, configuration, scene, tmp_
     area = [corner(scene, tmp_path)]
     with pytest.warns(UserWarning, match=r"1 of 2 scenes lie outside the area of .*corner\.gpkg"):
         (made,) = predict(trained, [far, scene], tmp_path / "maps", area=area)
-    assert made.classes.name == "scene_1_classes.tif"
+    assert made.layers["classes"].name == "scene_1_classes.tif"
     with pytest.raises(DataError, match=r"none of the 1 scenes, such as .*far\.tif, has a pixel"):
         predict(trained, [far], tmp_path / "none", area=area)
     assert not (tmp_path / "none").exists()
@@ -155,11 +155,11 @@ def test_the_border_of_the_run_is_nodata(configuration, scene, tmp_path):
     with pytest.warns(UserWarning, match="found no border"):
         run = train(configuration, out=tmp_path / "run", assignments=changes).run.path
     (made,) = predict(run, [file], tmp_path / "maps")
-    _, mapped = Raster(made.classes).read()
+    _, mapped = Raster(made.layers["classes"]).read()
     assert not mapped[:, :20].any()
     assert np.array_equal(mapped[:, 20:], Raster(file).read()[1][:, 20:])
     (made,) = predict(run, [file], tmp_path / "again", domain="source")
-    assert Raster(made.classes).read()[1][:, :20].all()
+    assert Raster(made.layers["classes"]).read()[1][:, :20].all()
 
 
 def test_scenes_of_another_ground_size_than_trained_at_are_told_of(trained, scene, tmp_path):
@@ -188,9 +188,10 @@ def test_remote_scene_gives_the_local_ones_map(trained, scene, served, tmp_path)
     (near,) = predict(trained, [scene], tmp_path / "near")
     for number, address in enumerate(addresses):
         (far,) = predict(trained, [address], tmp_path / str(number))
-        assert far.classes.name == "far_classes.tif"
-        assert np.array_equal(Raster(far.classes).read()[0], Raster(near.classes).read()[0])
-        assert Raster(far.classes).tags["RSADAPT_SCENE"] == address.partition("?")[0]
+        ours, theirs = far.layers["classes"], near.layers["classes"]
+        assert ours.name == "far_classes.tif"
+        assert np.array_equal(Raster(ours).read()[0], Raster(theirs).read()[0])
+        assert Raster(ours).tags["RSADAPT_SCENE"] == address.partition("?")[0]
 
 
 def test_item_of_bands_gives_the_map_of_one_file(trained, scene, tmp_path):
@@ -202,5 +203,7 @@ def test_item_of_bands_gives_the_map_of_one_file(trained, scene, tmp_path):
     item = tmp_path / "item.json"
     item.write_text(json.dumps({"stac_version": "1.0.0", "assets": assets}))
     one, two = predict(trained, [scene, item], tmp_path / "maps")
-    assert two.classes.name == "item_classes.tif"
-    assert np.array_equal(Raster(one.classes).read()[0], Raster(two.classes).read()[0])
+    assert two.layers["classes"].name == "item_classes.tif"
+    assert np.array_equal(
+        Raster(one.layers["classes"]).read()[0], Raster(two.layers["classes"]).read()[0]
+    )
