@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rsadapt.verbs.export_weights import export_weights
     from rsadapt.verbs.init import init
     from rsadapt.verbs.inspect import inspect
+    from rsadapt.verbs.polygonize import polygonize
     from rsadapt.verbs.predict import predict
     from rsadapt.verbs.prepare import prepare
     from rsadapt.verbs.train import train
@@ -38,6 +39,7 @@ __all__ = [
     "export_weights",
     "init",
     "inspect",
+    "polygonize",
     "predict",
     "prepare",
     "train",
@@ -56,6 +58,7 @@ _HOMES = {
     "export_weights": "rsadapt.verbs.export_weights",
     "init": "rsadapt.verbs.init",
     "inspect": "rsadapt.verbs.inspect",
+    "polygonize": "rsadapt.verbs.polygonize",
     "predict": "rsadapt.verbs.predict",
     "prepare": "rsadapt.verbs.prepare",
     "train": "rsadapt.verbs.train",

@@ -23,6 +23,9 @@ SHOWN = 20
 NODATA = 255
 """Code of invalid pixels in every class map."""
 
+CONFIDENCE_STEPS = 254
+"""Confidence maps hold probability x 254 as uint8, which leaves 255 to nodata."""
+
 Colour = tuple[int, int, int]
 
 

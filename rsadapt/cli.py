@@ -102,6 +102,14 @@ class Names(StrEnum):
     own = "own"
 
 
+class VectorFormat(StrEnum):
+    """The format of polygons."""
+
+    gpkg = "gpkg"
+    parquet = "parquet"
+    fgb = "fgb"
+
+
 class Variant(StrEnum):
     """How a benchmark trains."""
 
@@ -467,6 +475,62 @@ def export_weights(
     from rsadapt.verbs.export_weights import export_weights as verb
 
     typer.echo(verb(run, out, names=names.value))
+
+
+@app.command()
+def polygonize(
+    maps: Annotated[
+        list[Path], typer.Argument(metavar="MAP...", help="Class maps, as predict writes them.")
+    ],
+    *,
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR|FILE", help="A folder, or a .gpkg, .parquet or .fgb file for one map."
+        ),
+    ],
+    smallest_area: Annotated[
+        float,
+        typer.Option(metavar="M2", min=0, help="Smaller pieces are given to a neighbour."),
+    ] = 0.0,
+    simplify: Annotated[
+        float,
+        typer.Option(metavar="METRES", min=0, help="Smooth outlines by about this; leaves no gap."),
+    ] = 0.0,
+    only: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Classes to outline; all if none.")
+    ] = None,
+    format: Annotated[
+        VectorFormat, typer.Option(help="The format of files in a folder.")
+    ] = VectorFormat.gpkg,
+    classes: Annotated[
+        Path | None,
+        typer.Option(metavar="CONFIG", help="Whose class table the maps have, if none in them."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there already.")
+    ] = False,
+) -> None:
+    """Turn class maps into polygons with class, name, area and confidence."""
+    from rsadapt import console
+    from rsadapt.verbs.polygonize import polygonize as verb
+
+    with console.progress() as progress:
+        written = verb(
+            maps,
+            out,
+            smallest_area=smallest_area,
+            simplify=simplify,
+            only=_parts(only or ""),
+            format=format.value,
+            classes=classes,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    for polygons in written:
+        typer.echo(f"{polygons.path} ({polygons.polygons} polygons)\n{polygons.style}")
+        if polygons.note:
+            typer.echo(f"Warning: {polygons.path.name}: {polygons.note}", err=True)
 
 
 @app.command()

@@ -35,6 +35,7 @@ VERBS = (
     "train",
     "evaluate",
     "predict",
+    "polygonize",
     "check",
     "prepare",
     "export-weights",

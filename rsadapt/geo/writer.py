@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 import rasterio
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.io import DatasetWriter
+from rasterio.windows import Window as RasterioWindow
 
 from rsadapt.errors import DataError, ShapeError
-from rsadapt.geo.grid import Grid
+from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.raster import GDAL_ERRORS, Raster, without_georeference
 
 BLOCK = 512
@@ -80,6 +82,37 @@ def write_raster(
         ) as dataset:
             dataset.write(bands)
         publish(part, path)
+
+
+def write_scratch(
+    path: Path, shape: tuple[int, int], blocks: Iterable[tuple[Window, NDArray[np.uint8]]]
+) -> None:
+    """Write what only the next step of a work reads: one band of uint8 in plain pixels.
+
+    Args:
+        path: the GeoTIFF, which has no place on the ground.
+        shape: (height, width).
+        blocks: windows and their values [height, width]; what none holds is 0.
+
+    Raises:
+        DataError: where GDAL cannot write the file.
+    """
+    grid = Grid(*shape, Affine.identity())
+    with (
+        explained(path),
+        create(
+            path,
+            grid,
+            dtype=np.dtype(np.uint8),
+            nodata=None,
+            descriptions=[None],
+            colours=None,
+            tags=None,
+        ) as dataset,
+    ):
+        for window, values in blocks:
+            place = RasterioWindow(window.col, window.row, window.width, window.height)
+            dataset.write(values, 1, window=place)
 
 
 def create(

@@ -12,16 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rsadapt.classes import NODATA, ClassScheme
+from rsadapt.classes import CONFIDENCE_STEPS, NODATA, ClassScheme
 from rsadapt.errors import DataError
 from rsadapt.geo.location import Location
 from rsadapt.geo.maps import Bands
 
 LayerName = Literal["classes", "confidence", "entropy", "margin", "probabilities"]
 LAYERS: tuple[LayerName, ...] = get_args(LayerName)
-
-STEPS = 254
-"""Shares of 0..1 are stored as uint8 in steps of 1/254, which leaves 255 to nodata."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,11 @@ class Layer:
             return codes.to(probabilities.device)[probabilities.argmax(dim=0)][None]
         if self.name == "probabilities" and self.bands.dtype == "float32":
             return probabilities
-        return (_shares(self.name, probabilities).clamp(0, 1) * STEPS).round().to(torch.uint8)
+        return (
+            (_shares(self.name, probabilities).clamp(0, 1) * CONFIDENCE_STEPS)
+            .round()
+            .to(torch.uint8)
+        )
 
 
 def _shares(name: LayerName, probabilities: Tensor) -> Tensor:
@@ -105,7 +106,7 @@ def layers(
 
 
 def _in_steps(*descriptions: str) -> Bands:
-    return Bands(descriptions, "uint8", NODATA, scale=1 / STEPS)
+    return Bands(descriptions, "uint8", NODATA, scale=1 / CONFIDENCE_STEPS)
 
 
 def check_finite(probabilities: Tensor, valid: NDArray[np.bool_], *, where: Location) -> None:
