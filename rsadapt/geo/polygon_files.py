@@ -135,7 +135,7 @@ def _write(part: Path, table: GeoDataFrame) -> None:
             geometry_type="Polygon",
             dataset_options=options,
         )
-    found = pyogrio.read_info(part)["features"]
+    found = pyogrio.read_info(part, force_feature_count=True)["features"]
     if found != len(table):
         raise OSError(f"of {len(table)} polygons {found} can be read back")
 

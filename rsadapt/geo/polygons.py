@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ROWS = 64
 """Rows of confidence that are summed at a time."""
 
-BENT = 64
+BENT = 16
 """Pixels beyond which an edge is measured in pieces: it may be bent in another projection."""
 
 MEASURED = 20_000
