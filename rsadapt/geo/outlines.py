@@ -146,11 +146,11 @@ class Outlines:
 def trace(path: Path) -> Outlines:
     """Outline the pieces of a raster: pixels of one value that hang together by their sides.
 
-    The raster is read as a stream, so pieces are whole whatever its size. What is held are the
-    outlines, about 100 bytes a corner at the peak.
+    The raster is read as a stream, so pieces are whole whatever its size. GDAL places the outlines
+    of a file by its transform, so the raster must have none.
 
     Args:
-        path: a raster of one band, uint8; zeros are outlined by nothing.
+        path: a raster of one band, uint8, as `write_scratch` writes it; zeros are left out.
     """
     corners: list[NDArray[np.int32]] = []
     holes: list[int] = []

@@ -73,10 +73,13 @@ def class_polygons(
     overlap.
 
     `area_m2` is that of the polygon as written, in Lambert's azimuthal equal-area projection about
-    the map's centre (WGS 84); a pixel of nominally 100 m2 in UTM measures 99.9 to 100.2 there. It
+    the map's centre (WGS 84); a pixel of nominally 100 m2 in UTM measures 99.8 to 100.1 there. It
     is empty for a map that does not say where on Earth it lies. `confidence` is the mean
     probability of the polygon's pixels as the map's network gave it, those that were taken over
     from smaller pieces among them; empty without a confidence map.
+
+    Memory grows with the outlines, not with the map: 160 bytes a corner, which made 2.0 GB for 12
+    million corners of 270,000 polygons in 10,000 x 10,000 pixels.
 
     Args:
         raster: the class map; what is not valid in it or ignored by the table stays empty.
@@ -112,7 +115,7 @@ def class_polygons(
         outlines = _outlines(path, raster.grid.shape, values, smallest, wanted).noded()
     table = _table(raster.grid, outlines, scheme, simplify / side if side else 0.0)
     table.insert(3, "confidence", _mean(outlines, confidence, watch))
-    return ClassPolygons(table, _note(raster.grid, outlines, smallest, smallest_area))
+    return ClassPolygons(table, _note(outlines, side, smallest, smallest_area))
 
 
 def _wanted(scheme: ClassScheme, only: Sequence[str]) -> NDArray[np.bool_]:
@@ -265,13 +268,10 @@ def _probability(values: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(values / (CONFIDENCE_STEPS if values.dtype.kind in "iu" else 1.0))
 
 
-def _note(grid: Grid, outlines: Outlines, smallest: int, smallest_area: float) -> str:
-    if grid.crs is None:
-        return "without areas: the map has no coordinate reference system"
+def _note(outlines: Outlines, side: float | None, smallest: int, smallest_area: float) -> str:
+    if side is None:
+        return "without areas: the map does not say where on Earth it lies"
     small = int((outlines.pixels() < smallest).sum())
     if not small:
         return ""
-    return (
-        f"{small} pieces below {smallest_area:g} m2 stay: they have no neighbour that would take "
-        f"them"
-    )
+    return f"pieces below {smallest_area:g} m2 that no neighbour could take over stay: {small}"

@@ -211,7 +211,7 @@ def test_what_is_empty_neither_takes_nor_is_taken(tmp_path_factory, codes, small
     drawn = drawn_back(table, raster) if len(table) else codes
     assert ((drawn == 255) == (codes == 255)).all()
     small = areas(table) < smallest * 100
-    told = re.match(r"(\d+) pieces below", polygons.note)
+    told = re.match(r"pieces below .* stay: (\d+)$", polygons.note)
     assert small.sum() == (int(told[1]) if told else 0)
     large = shapely.union_all(table.geometry.array[~small])
     shared = shapely.length(shapely.intersection(table.geometry.array[small], large))
@@ -222,7 +222,7 @@ def test_a_map_smaller_than_the_smallest_area(tmp_path):
     raster = a_map(tmp_path / "a.tif", np.full((3, 3), 5, np.uint8))
     polygons = class_polygons(raster, SCHEME, folder=tmp_path, smallest_area=1e9)
     assert len(polygons.table) == 1
-    assert polygons.note.startswith("1 pieces below 1e+09 m2 stay")
+    assert polygons.note == "pieces below 1e+09 m2 that no neighbour could take over stay: 1"
 
 
 def test_only_some_classes(tmp_path):
@@ -247,7 +247,7 @@ def test_a_map_without_a_place(tmp_path):
     polygons = class_polygons(raster, SCHEME, folder=tmp_path)
     assert polygons.table["area_m2"].isna().all()
     assert polygons.table.crs is None
-    assert polygons.note == "without areas: the map has no coordinate reference system"
+    assert polygons.note == "without areas: the map does not say where on Earth it lies"
     for asked in ({"smallest_area": 1}, {"simplify": 1}):
         with pytest.raises(DataError, match=r"a\.tif: expected a map with a place on Earth"):
             class_polygons(raster, SCHEME, folder=tmp_path, **asked)

@@ -114,7 +114,7 @@ def test_a_map_without_a_place_is_told_of(tmp_path, a_map):
     )
     told = invoke(plain, "--out", tmp_path / "b.gpkg")
     assert told.exit_code == 0, told.output
-    assert "Warning: b.gpkg: without areas: the map has no coordinate" in told.stderr
+    assert "Warning: b.gpkg: without areas: the map does not say where" in told.stderr
     table = geopandas.read_file(tmp_path / "b.gpkg")
     assert table.crs is None
     assert table["area_m2"].isna().all()
