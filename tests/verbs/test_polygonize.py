@@ -123,7 +123,7 @@ def test_a_map_without_a_place_is_told_of(tmp_path, a_map):
 
 def test_maps_of_a_run(tmp_path, trained, configuration):
     scenes = sorted(configuration.parent.glob("target/*.tif"))
-    maps = [scene.classes for scene in predict(trained, scenes, tmp_path / "maps")]
+    maps = [scene.layers["classes"] for scene in predict(trained, scenes, tmp_path / "maps")]
     written = polygonize(maps, tmp_path / "maps", smallest_area=30, simplify=2)
     assert [file.path.name for file in written] == [
         f"{scene.stem}_polygons.gpkg" for scene in scenes
