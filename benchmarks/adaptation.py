@@ -3,6 +3,7 @@
     python benchmarks/adaptation.py procedural --out runs/procedural --seeds 0 1 2 3 4
     python benchmarks/adaptation.py streets --out runs/streets --seeds 0 1 2 3 4
     python benchmarks/adaptation.py kampala-banepa --out runs/kampala-banepa --seeds 0 1 2
+    python benchmarks/adaptation.py kampala-tiles --out runs/kampala-tiles --seeds 0 1 2
 
 Runs that are finished are kept and broken ones go on, so that several processes may share one
 folder, with other seeds or `--rows` each. Every call ends by writing the results of all runs that
@@ -40,6 +41,8 @@ FACTS = ("classes", "evaluation", "commit", "python", "platform", "packages")
 """What holds for all runs of a study, from the record of each."""
 
 REAL_ROWS = ("source-only", "multi-level", "target-trained")
+TILES_ROWS = ("source-only", "weight-zero", "multi-level")
+"""Of a target that has no labels to train on."""
 
 FEATURE_WEIGHT = 0.01
 """Of the adversarial loss on features, at the main level; see README.md here for what was tried."""
@@ -64,6 +67,8 @@ def main() -> None:
     rows = list(standard_rows(values, first=first).values())
     if options.pair == "streets":
         rows[-2:-2] = further_rows(values)
+    elif options.pair == "kampala-tiles":
+        rows = with_predecessors(rows, TILES_ROWS)
     elif options.pair != "procedural":
         rows = [row for row in rows if row.name in REAL_ROWS or not row.reported]
     everything = rows
@@ -116,9 +121,8 @@ def with_predecessors(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "pair", choices=["procedural", "streets", "kampala-banepa", "banepa-kampala"]
-    )
+    pairs = ["procedural", "streets", "kampala-banepa", "banepa-kampala", "kampala-tiles"]
+    parser.add_argument("pair", choices=pairs)
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[])
     parser.add_argument("--rows", nargs="+", help="these alone, and what they start from")
