@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -251,12 +252,25 @@ def _prepare(
         build.training_samples(settings, places, normalise, domain)[0]
     for imagery in places.scored().values():
         build.evaluation_samples(settings, imagery, normalise["target"])
-    facts = Facts(
-        settings,
-        normalise,
-        bands,
-        record(settings, start.weights, taken),
-        taken,
-        build.ground_pixels(places),
-    )
+    pixels = build.ground_pixels(places)
+    _warn_of_other_sizes(pixels)
+    facts = Facts(settings, normalise, bands, record(settings, start.weights, taken), taken, pixels)
     return _Session(settings, places, learner, facts)
+
+
+def _warn_of_other_sizes(pixels: Mapping[Domain, float]) -> None:
+    """Tell where a pixel is of another size on the ground in the source than in the target."""
+    ours, theirs = pixels.get("source"), pixels.get("target")
+    if ours is None or theirs is None:
+        return
+    from rsadapt.geo.place import sizes_differ  # with rasterio, which image folders do without
+
+    if not sizes_differ(ours, theirs):
+        return
+    finer = "source" if ours < theirs else "target"
+    warnings.warn(
+        f"a pixel is {ours:.3g} m on the ground in the source and {theirs:.3g} m in the target, so "
+        f"that things look of other sizes; --set {finer}.pixel={max(ours, theirs):.3g} brings "
+        f"them to one",
+        stacklevel=2,
+    )

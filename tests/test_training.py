@@ -178,11 +178,14 @@ def test_regions_of_several_projections_and_pixel_sizes_train_together(run, scat
         "scenes": [str(scattered / "[01].tif")],
         "labels": [str(scattered / "*_label.tif")],
     }
-    outcome = run("several", "training.steps=2", "training.tile=32", "training.workers=2")
+    words = r"a pixel is .* m on the ground in the source and .* brings them to one"
+    with pytest.warns(UserWarning, match=words):
+        outcome = run("several", "training.steps=2", "training.tile=32", "training.workers=2")
     assert outcome.step == 2
     assert all(np.isfinite(list(loss.values())).all() for loss in losses(outcome))
     assert set(outcome.validation) == {"source", "target"}
-    again = run("again", "training.steps=2", "training.tile=32")
+    with pytest.warns(UserWarning, match=words):
+        again = run("again", "training.steps=2", "training.tile=32")
     assert same_learning(outcome, again)
     assert outcome.validation == again.validation
 

@@ -19,6 +19,7 @@ from rsadapt.data.geotiff import Region, Scene
 from rsadapt.data.imagery import Places
 from rsadapt.errors import DataError, OutputExistsError
 from rsadapt.geo.location import located
+from rsadapt.geo.place import sizes_differ
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.vectors import is_vector
 from rsadapt.infer.map_scores import CLASSES_TAG
@@ -26,6 +27,9 @@ from rsadapt.progress import Progress, watched
 
 MAX_TILE = 256
 """Pixels of a training window's side where the scenes have room for it."""
+
+DIGITS = 4
+"""Of a pixel's size on the ground."""
 
 TILE_STEP = 32
 """Windows are a multiple of this, the coarsest stride of the encoders, where that is possible."""
@@ -118,13 +122,15 @@ def init(
     counts = _count_ids(regions, progress)
     ignored = sorted(_no_classes(counts) | _nodata(regions) | {IGNORE_INDEX})
     folder = out.resolve().parent
+    pixels = _pixels(places)
     text = _write(
         {name: [_relative(path, folder) for path in paths] for name, paths in given.items()},
         classes=_classes(counts, ignored, _known(regions)),
         ignored=ignored,
         bands=_common_bands(places),
         share=share,
-        tile=_tile(places),
+        tile=_tile(places, pixels),
+        pixels=pixels,
     )
     folder.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")
@@ -257,13 +263,28 @@ def _common_bands(places: Places[Region]) -> list[int] | None:
     return None if len(counts) == 1 else list(range(1, min(counts) + 1))
 
 
-def _tile(places: Places[Region]) -> int:
+def _pixels(places: Places[Region]) -> dict[str, float]:
+    """Metres on the ground to bring the region of the finer pixels to; of none if alike."""
+    ours, theirs = places.source.training.ground_pixel, places.target.training.ground_pixel
+    if ours is None or theirs is None or not sizes_differ(ours, theirs):
+        return {}
+    coarser = float(f"{max(ours, theirs):.{DIGITS}g}")
+    return {"source" if ours < theirs else "target": coarser}
+
+
+def _tile(places: Places[Region], pixels: Mapping[str, float]) -> int:
     """The largest window up to `MAX_TILE` that every scene and some training area can hold."""
-    room = [min(scene.image.grid.shape) for scene in _scenes(_parts(places))]
-    for place in (places.source, places.target):
-        room.append(max(min(s.area.height, s.area.width) for s in place.training.scenes))
-    side = min(*room, MAX_TILE)
-    return max(TILE_STEP, side // TILE_STEP * TILE_STEP)
+    room = [float(MAX_TILE)]
+    for name, place in (("source", places.source), ("target", places.target)):
+        own = place.training.ground_pixel
+        shrunk, edge = 1.0, 0
+        if own is not None and name in pixels:
+            shrunk, edge = own / pixels[name], 1  # warping may take a row
+        parts = [part for part in (place.training, place.validation) if part is not None]
+        smallest = min(min(scene.image.grid.shape) for scene in _scenes(parts))
+        widest = max(min(s.area.height, s.area.width) for s in place.training.scenes)
+        room += [shrunk * smallest - edge, shrunk * widest - edge]
+    return max(TILE_STEP, int(min(room)) // TILE_STEP * TILE_STEP)
 
 
 def _parts(places: Places[Region]) -> list[Region]:
@@ -282,6 +303,7 @@ def _write(
     bands: list[int] | None,
     share: float,
     tile: int,
+    pixels: Mapping[str, float],
 ) -> str:
     table = "\n".join(
         f"  - {{name: {json.dumps(entry.name)}, id: {_ids(entry.ids)}, "
@@ -309,13 +331,13 @@ normalise_by: region # each region by its own statistics; source: both by the so
 source: # labelled
 {_files("scenes", patterns["source"])}
 {_files("labels", patterns["labels"])}
-{_polygons(patterns["labels"])}  # kept from training, to score; 0 keeps none:
+{_polygons(patterns["labels"])}{_pixel("source", pixels)}  # kept apart, to score; 0 keeps none:
   validation: {{side: east, share: {share}}}
 
 target: # adapted to; training never opens its labels
 {_files("scenes", patterns["target"])}
-  # pixel: 0.3 # metres on the ground; warps scenes to it, where the source's pixels are of 0.3 m
-  # labels: [labels/*.tif] # in the scenes' order, to score the validation part; set its share too
+{_pixel("target", pixels)}  # labels: [labels/*.tif] # in the scenes' order, to score
+  # the part kept apart, whose share must then be above 0:
   validation: {{side: east, share: 0.0}}
 
 network:
@@ -364,6 +386,14 @@ def _polygons(labels: Sequence[str]) -> str:
 
 def _ids(ids: tuple[int, ...]) -> str:
     return str(ids[0]) if len(ids) == 1 else str(list(ids))
+
+
+def _pixel(name: str, pixels: Mapping[str, float]) -> str:
+    """The line that brings a region to another ground size; none where it is the coarser one's."""
+    if name not in pixels:
+        return ""
+    other = "target" if name == "source" else "source"
+    return f"  pixel: {pixels[name]:g} # metres on the ground: warps scenes to the {other}'s\n"
 
 
 def _files(field: str, patterns: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas
@@ -176,3 +177,24 @@ def test_addresses_are_written_as_they_are(files, served):
     settings = build.configuration(path)
     assert settings.target.scenes == [address]
     assert str(build.places(settings).target.training.scenes[0].image.path) == address
+
+
+def test_the_region_of_finer_pixels_is_brought_to_the_coarser(files):
+    def at(height, width, size):
+        return replace(grid(height, width), transform=Affine(size, 0, 5e5, 0, -size, 5e6))
+
+    for name in ("a", "al"):
+        write = write_scene if name == "a" else write_labels
+        write(files / name / "1.tif", at(160, 240, 10))
+    write_scene(files / "b" / "1.tif", at(64, 96, 25))
+    _, coarse_target = written(files)
+    assert coarse_target.source.pixel == pytest.approx(25, rel=1e-3)
+    assert coarse_target.target.pixel is None
+    assert coarse_target.training.tile == 32  # the source's 160 rows are 64, or 63
+    both = build.geotiff_places(coarse_target)
+    assert both.source.training.ground_pixel == pytest.approx(both.target.training.ground_pixel)
+    write_scene(files / "b" / "1.tif", at(640, 960, 5))
+    _, fine_target = written(files, "finer.yaml")
+    assert fine_target.source.pixel is None
+    assert fine_target.target.pixel == pytest.approx(10, rel=1e-3)
+    assert fine_target.training.tile == 160  # as the source's
