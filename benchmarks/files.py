@@ -22,11 +22,10 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
 
-from rsadapt.build.files import RASTER_SUFFIXES
 from rsadapt.errors import RsadaptError
 from rsadapt.geo.grid import Window
 from rsadapt.geo.harmonise import harmonise
-from rsadapt.geo.raster import Raster
+from rsadapt.geo.raster import Raster, raster_suffixes
 from rsadapt.geo.vectors import Features, Legend, is_vector
 from rsadapt.geo.warp import warped
 
@@ -62,7 +61,7 @@ def rows(folder: Path) -> Iterator[Row]:
         name = file.relative_to(folder).as_posix()
         if is_vector(file):
             yield name, "features", said(partial(features, file), folder), ""
-        elif file.suffix.lower() in RASTER_SUFFIXES:
+        elif file.suffix.lower() in raster_suffixes():
             what, read, placed = (
                 said(partial(part, file), folder) for part in (described, compared, on_lattice)
             )
