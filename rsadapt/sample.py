@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from rsadapt.errors import ShapeError
 from rsadapt.geo.grid import Grid
@@ -91,7 +92,9 @@ class Batch:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples into a batch.
+    """Stack samples into a batch; in a worker of a data loader, into memory that it shares.
+
+    Stacked there at once, a batch is handed over without being copied again.
 
     Raises:
         ShapeError: for samples of different size.
@@ -101,7 +104,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         raise ShapeError(f"samples of one batch must have one size, found {sorted(shapes)}")
     labels = [sample.label for sample in samples if sample.label is not None]
     return Batch(
-        torch.stack([sample.image for sample in samples]),
-        torch.stack([sample.valid for sample in samples]),
-        torch.stack(labels) if len(labels) == len(samples) else None,
+        default_collate([sample.image for sample in samples]),
+        default_collate([sample.valid for sample in samples]),
+        default_collate(labels) if len(labels) == len(samples) else None,
     )
