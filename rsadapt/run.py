@@ -21,8 +21,8 @@ from rsadapt.errors import MissingFileError, OutputExistsError
 RECORDED = ("rsadapt", "torch", "torchvision", "lightning-fabric", "numpy", "rasterio")
 """Packages whose versions a run records."""
 
-NO_MATTER = ("root", "training.workers")
-"""Fields that may change where a run goes on: neither changes a result."""
+NO_MATTER = ("root", "training.workers", "training.scratch")
+"""Fields that may change where a run goes on: none changes a result."""
 
 SHOWN = 3
 """Fields that a message names before it only says that there are more."""

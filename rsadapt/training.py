@@ -101,7 +101,12 @@ class _Session:
 
         def batches(domain: Domain) -> Generator[Batch, None, None]:
             samples = build.training_samples(
-                self.settings, self.places, self.facts.normalise, domain, progress
+                self.settings,
+                self.places,
+                self.facts.normalise,
+                domain,
+                progress,
+                scratch=run.path,
             )
             return build.batches(self.settings, samples, start, self.learner.fabric)
 

@@ -30,6 +30,7 @@ from rsadapt.data.images import write_png
 from rsadapt.data.procedural.world import WORLD_CLASSES
 from rsadapt.errors import ConfigError, DataError, MissingFileError
 from rsadapt.geo.grid import Grid, Window
+from rsadapt.geo.kept import KeptRaster
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.warp import WarpedRaster
@@ -535,6 +536,23 @@ def test_every_augmentation_may_be_named_and_goes_as_far_as_is_written(settings)
     chosen = settings(f"training.augment=[{', '.join(names)}]").training
     assert list(chosen.augment) == names
     assert chosen.augment_strength.model_dump() == asdict(Strengths())
+
+
+def test_scenes_are_kept_where_a_disk_is_given_and_target_labels_never(settings, tmp_path):
+    places = build.geotiff_places(settings())
+    normalise = dict.fromkeys(("source", "target"), Normaliser((0.0,) * 4, (1.0,) * 4))
+
+    def kept(*changes, domain="source", scratch=tmp_path):
+        samples = build.training_samples(
+            settings(*changes), places, normalise, domain, scratch=scratch
+        )
+        assert samples[0].image.shape[0] == 4
+        scene = samples.scenes[0]
+        return isinstance(scene.image, KeptRaster), isinstance(scene.label, KeptRaster)
+
+    assert kept() == (True, True)
+    assert kept(domain="target") == (True, False)
+    assert kept("training.scratch=0") == kept(scratch=None) == (False, False)
 
 
 # Networks and methods

@@ -106,6 +106,12 @@ def test_workers_change_nothing(run):
     assert same_learning(run("one", *changes), run("two", *changes, "training.workers=2"))
 
 
+def test_keeping_decoded_scenes_changes_nothing(run):
+    kept, anew = run("kept", "training.workers=1"), run("anew", "training.scratch=0")
+    assert same_learning(kept, anew)
+    assert not [file for file in kept.run.path.iterdir() if file.name.startswith("tmp")]
+
+
 def test_validation_on_the_way_changes_nothing(run):
     plain, checked = run("plain"), run("checked", "training.validate_every=2")
     assert same_learning(plain, checked)

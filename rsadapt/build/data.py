@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -314,6 +315,8 @@ def training_samples(
     normalise: Normalisers,
     domain: Domain,
     progress: Progress | None = None,
+    *,
+    scratch: Path | None = None,
 ) -> SampleSource:
     """A domain's training samples by number; the target's never open a label.
 
@@ -323,6 +326,7 @@ def training_samples(
         normalise: how each domain's images are standardised.
         domain: which of them.
         progress: is told of the labels read, where they decide the sampling and were not yet.
+        scratch: a folder of the disk that may hold decoded pixels meanwhile, if any.
 
     Raises:
         DataError: where no sample can be drawn.
@@ -343,6 +347,11 @@ def training_samples(
 
     if not isinstance(imagery, Region):
         raise TypeError(f"no way to draw samples from a {type(imagery).__name__}")
+    room = int(settings.training.scratch * 1e9)
+    if scratch is not None and room and os.name == "posix":  # others do not fork
+        from rsadapt.geo.kept import Scratch
+
+        imagery = imagery.kept(Scratch(scratch, room), labels=scheme is not None)
     return RandomWindows(
         imagery,
         size=settings.training.tile,

@@ -435,6 +435,9 @@ class TrainingSettings(Settings):
     """Share of valid pixels a training window should have."""
     workers: Annotated[int, Field(ge=0)] = 2
     """Processes that read ahead, for each domain; 0 reads in the training process."""
+    scratch: Annotated[float, Field(ge=0)] = 8.0
+    """Gigabytes of the run's disk, for each domain, in which decoded scenes are kept while training
+    runs, so that no window decodes them anew; never more than half of what is free. 0 for none."""
     log_every: Annotated[int, Field(ge=1)] = 10
     validate_every: Annotated[int, Field(ge=0)] = 0
     """Steps between validations; 0 validates at the end only."""

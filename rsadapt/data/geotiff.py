@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from rsadapt.data.sampling import (
 from rsadapt.errors import DataError, NoValidPixelError
 from rsadapt.geo.fingerprint import fingerprint
 from rsadapt.geo.grid import Grid, Window, tile_windows
+from rsadapt.geo.kept import Scratch, kept
 from rsadapt.geo.labels import Labels
 from rsadapt.geo.location import Location
 from rsadapt.geo.normalise import Normaliser
@@ -119,6 +120,35 @@ class Region:
         lengths = [ground_length(scene.image.grid) for scene in self.scenes]
         known = sorted(length for length in lengths if length is not None)
         return known[len(known) // 2] if known else None
+
+    def kept(self, scratch: Scratch, *, labels: bool) -> Region:
+        """The same region, whose pixels are decoded once and kept, scene by scene while room is.
+
+        Args:
+            scratch: where they are kept.
+            labels: whether labels that are rasters are too; else they are not opened.
+        """
+        images = {id(s.image): s.image for s in self.scenes}  # an image may have several areas
+        stored = {key: kept(image, self.bands, scratch) for key, image in images.items()}
+        drawn = {
+            id(s.label): s.label for s in self.scenes if labels and isinstance(s.label, Raster)
+        }
+        stored_labels: dict[int, Labels] = {
+            key: kept(label, (1,), scratch) for key, label in drawn.items()
+        }
+        region = replace(
+            self,
+            scenes=tuple(
+                replace(
+                    scene,
+                    image=stored[id(scene.image)],
+                    label=stored_labels.get(id(scene.label), scene.label),
+                )
+                for scene in self.scenes
+            ),
+        )
+        region._cells.update(self._cells)
+        return region
 
     def blocks(self) -> list[tuple[Scene, Window]]:
         """Every usable pixel once, in pieces that fit in memory."""
