@@ -36,6 +36,9 @@ BLOCK_PIXELS = 4 * 1024 * 1024
 OPEN_FILES = 64
 """The most rasters a thread holds open; a process may often open no more than 1024 files."""
 
+ALPHA_TYPES = ("uint8", "uint16")
+"""Types of which GDAL takes an alpha band for a mask; of others it says that all is valid."""
+
 GDAL_ERRORS = (RasterioError, CRSError, CPLE_BaseError)
 """Everything by which rasterio reports that GDAL failed."""
 
@@ -100,6 +103,7 @@ class Raster:
             self.control: tuple[GroundControlPoint, ...]
             self.control, self.control_crs = _control(dataset)
             self._has_alpha = ColorInterp.alpha in dataset.colorinterp
+            self._own_alpha = self._has_alpha and self.dtype not in ALPHA_TYPES
             self._may_lack_blocks = dataset.driver == "GTiff" and self.nodata is None
 
     def __repr__(self) -> str:
@@ -227,6 +231,10 @@ class Raster:
         if self._has_alpha and self.nodata is not None:
             differs: NDArray[np.bool_] = values != self.nodata
             return differs  # what GDAL does too; rasterio would warn at every window
+        if self._own_alpha:
+            alpha = [dataset.colorinterp.index(ColorInterp.alpha) + 1]
+            shown: NDArray[np.bool_] = dataset.read(alpha, window=place) != 0
+            return shown
         masks: NDArray[np.uint8] = dataset.read_masks(bands, window=place)
         return masks
 

@@ -1,5 +1,7 @@
 """Windows of GeoTIFF scenes."""
 
+from copy import copy
+
 import numpy as np
 import pytest
 import rasterio
@@ -260,6 +262,36 @@ def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
     valid = np.zeros((40, 30), bool)
     return [make_scene(folder, name, shape=(40, 30), invalid=valid) for name in ("one", "two")]
+
+
+@settings(max_examples=60)
+@given(
+    pixel=st.floats(0.01, 9_000),
+    left=st.floats(-1e7, 1e7),
+    size=st.integers(1, 40),
+    data=st.data(),
+)
+def test_no_window_is_ever_a_pixel_too_large(scenes, pixel, left, size, data):
+    image = copy(scenes[0].image)
+    image.grid = Grid(40, 30, Affine(pixel, 0, left, 0, -pixel, left / 3), image.grid.crs)
+    row, col = data.draw(st.integers(0, 39)), data.draw(st.integers(0, 29))
+    height, width = data.draw(st.integers(1, 40 - row)), data.draw(st.integers(1, 30 - col))
+    area = Window(row, col, height, width)
+    scene = Scene(image, scenes[0].label, area)
+    every = ClassScheme(("all",), ((0, 1, 2),), ((0, 0, 0),))
+    samples = list(GridWindows(region(scene), size=size, normalise=AS_IT_IS, scheme=every))
+    assert {sample.valid.shape for sample in samples} == {(min(size, height), min(size, width))}
+    if size <= min(height, width):
+        drawn = random_windows(scene, size=size, seed=size, scheme=every)
+        samples += [drawn[number] for number in range(4)]
+        assert {sample.valid.shape for sample in samples} == {(size, size)}
+    for sample in samples:
+        assert sample.image.shape[1:] == sample.label.shape == sample.valid.shape
+        assert sample.grid.shape == sample.valid.shape
+        first = int(sample.image[0, 0, 0]) - 1
+        window = Window(first // 30, first % 30, *sample.valid.shape)
+        assert area.contains(window)
+        assert np.array_equal(sample.image[0], places((40, 30))[window.slices])
 
 
 @settings(max_examples=40)

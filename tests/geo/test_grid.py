@@ -140,6 +140,20 @@ def test_tile_windows_cover_an_area_and_nothing_else(area, tile, data):
     assert tiles == sorted(tiles, key=lambda window: (window.row, window.col))
 
 
+@given(windows, st.integers(1, 12), st.data())
+def test_tiles_cut_where_the_next_begin_cover_an_area_exactly_once(area, tile, data):
+    stride = data.draw(st.integers(1, tile))
+    tiles = tile_windows(area, tile, stride)
+    times = np.zeros((60, 60), int)
+    for window in tiles:
+        below = [other.row for other in tiles if other.row > window.row]
+        right = [other.col for other in tiles if other.col > window.col]
+        row_stop, col_stop = min([window.row_stop, *below]), min([window.col_stop, *right])
+        assert (row_stop, col_stop) > (window.row, window.col)  # no tile is superfluous
+        times[window.row : row_stop, window.col : col_stop] += 1
+    assert np.array_equal(times, pixels(area))
+
+
 @given(windows, st.integers(1, 12))
 def test_tiles_without_overlap_of_a_multiple_cover_once(corner, tile):
     area = Window(corner.row, corner.col, 2 * tile, 2 * tile)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rasterio.crs import CRS
 
 from rsadapt.errors import DataError, MissingFileError
@@ -215,6 +217,79 @@ def test_blocks_cover_an_area_exactly_once_within_the_limit(tmp_path, monkeypatc
         inside = np.zeros(raster.grid.shape, bool)
         inside[area.slices] = True
         assert np.array_equal(times, inside)
+
+
+@st.composite
+def windows_in(draw, height, width):
+    """Any window of a raster."""
+    row, col = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
+    return Window(row, col, draw(st.integers(1, height - row)), draw(st.integers(1, width - col)))
+
+
+sixteens = st.sampled_from([16, 32, 48])
+blocks_of = st.one_of(
+    st.fixed_dictionaries({"blockysize": st.integers(1, 70)}),
+    st.fixed_dictionaries({"tiled": st.just(True), "blockxsize": sixteens, "blockysize": sixteens}),
+)
+
+
+@settings(max_examples=60)
+@given(profile=blocks_of, area=windows_in(61, 83), limit=st.integers(1, 6_000))
+def test_any_blocks_cover_any_area_exactly_once(tmp_path_factory, profile, area, limit):
+    path = write(tmp_path_factory.getbasetemp() / "b.tif", noise(1, 61, 83), **profile)
+    raster = Raster(path)
+    times = np.zeros(raster.grid.shape, int)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(raster_module, "BLOCK_PIXELS", limit)
+        for window in raster.blocks(area):
+            times[window.slices] += 1
+            assert window.height * window.width <= limit
+            if raster.block_shape[0] * raster.block_shape[1] <= limit:  # then none is cut
+                assert window.row == area.row or window.row % raster.block_shape[0] == 0
+                assert window.col == area.col or window.col % raster.block_shape[1] == 0
+    inside = np.zeros(raster.grid.shape, int)
+    inside[area.slices] = 1
+    assert np.array_equal(times, inside)
+
+
+@settings(max_examples=60)
+@given(
+    dtype=st.sampled_from(["uint8", "int8", "uint16", "int16", "int32", "float32", "float64"]),
+    profile=blocks_of,
+    interleave=st.sampled_from(["pixel", "band"]),
+    compress=st.sampled_from(["none", "deflate", "lzw"]),
+    missing=st.sampled_from(["nothing", "nodata", "mask inside", "mask beside", "alpha"]),
+    window=windows_in(37, 53),
+    bands=st.permutations([1, 2, 3]).flatmap(lambda p: st.integers(1, 3).map(lambda n: p[:n])),
+)
+def test_a_window_is_cut_from_what_was_written(  # noqa: PLR0917
+    tmp_path_factory, dtype, profile, interleave, compress, missing, window, bands
+):
+    path = tmp_path_factory.getbasetemp() / "w.tif"
+    for sidecar in (path, path.with_name("w.tif.msk"), path.with_name("w.tif.aux.xml")):
+        sidecar.unlink(missing_ok=True)
+    values = np.random.default_rng(0).integers(0, 9, (3, 37, 53)).astype(dtype)
+    gone = np.random.default_rng(1).random((37, 53)) < 0.2
+    stored, options = values, {"interleave": interleave, "compress": compress, "alpha": "no"}
+    if missing == "nodata":
+        options["nodata"] = 4
+    if missing == "alpha":
+        stored = np.concatenate([values, np.where(gone, 0, 127)[None].astype(dtype)])
+        options |= {"photometric": "rgb", "alpha": "yes"}
+    write(path, stored, **options, **profile)
+    if missing.startswith("mask"):
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=missing == "mask inside"),
+            rasterio.open(path, "r+") as dataset,
+        ):
+            dataset.write_mask(~gone)
+    read, valid = Raster(path).read(window, bands)
+    expected = values[[band - 1 for band in bands]][:, *window.slices]
+    absent = {"nothing": np.zeros_like(gone), "nodata": None}.get(missing, gone)
+    expected_valid = (expected != 4).all(axis=0) if absent is None else ~absent[window.slices]
+    assert read.dtype == dtype
+    assert np.array_equal(read, expected)
+    assert np.array_equal(valid, expected_valid)
 
 
 def test_blocks_cut_no_stored_block_that_fits(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
@@ -167,6 +167,34 @@ def test_nearest_takes_the_pixel_under_the_centre(sources):
     assert np.array_equal(values[:, inside], expected)
 
 
+def spoilt(path, kind, **blocks):
+    """A scene of 100 in which a block of 250 is missing by each kind of mask."""
+    hole = np.s_[30:45, 50:70]
+    values = np.full((3, HEIGHT, WIDTH), 100, np.uint8)
+    values[:, *hole] = 250
+    mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    mask[hole] = 0
+    place = PLACES["rotated"]
+    if kind == "nodata":
+        return write(path, values, place, nodata=250, **blocks)
+    if kind == "mask":
+        return write(path, values, place, mask, **blocks)
+    if kind == "alpha":
+        four = np.concatenate([values, mask[None]])
+        return write(path, four, place, alpha="yes", photometric="rgb", **blocks)
+    if kind == "none":
+        values[:, *hole] = 100
+        return write(path, values, place, **blocks)
+    floats = values.astype(np.float32)
+    floats[0][hole] = np.nan
+    return write(path, floats, place, nodata=-9999 if kind == "nan and nodata" else None, **blocks)
+
+
+tilings = st.sampled_from(
+    [{}, {"blockysize": 7}, {"tiled": True, "blockxsize": 32, "blockysize": 16}]
+)
+
+
 @given(data=st.data(), kind=st.sampled_from(KINDS), resampling=st.sampled_from(NAMES))
 def test_window_is_cut_from_the_whole(sources, data, kind, resampling):
     raster, grid = sources[kind]
@@ -200,14 +228,37 @@ def test_window_over_many_blocks_is_cut_from_the_whole(tmp_path, kind):
         assert np.array_equal(part, values[:, *window.slices])
 
 
+@settings(max_examples=40)
+@given(
+    data=st.data(), kind=st.sampled_from(MASKS), resampling=st.sampled_from(NAMES), blocks=tilings
+)
+def test_window_is_cut_from_the_whole_whatever_is_missing(
+    tmp_path_factory, data, kind, resampling, blocks
+):
+    raster = spoilt(tmp_path_factory.getbasetemp() / "cut.tif", kind, **blocks)
+    (grid,) = harmonise([raster], pixel=data.draw(st.sampled_from([0.9, 1.7, 4.3])))
+    seen = WarpedRaster(raster, grid, resampling)
+    row, col = (data.draw(st.integers(0, length - 1)) for length in grid.shape)
+    height = data.draw(st.integers(1, grid.height - row))
+    window = Window(row, col, height, data.draw(st.integers(1, grid.width - col)))
+    values, valid = seen.read(window)
+    every, all_valid = seen.read()
+    assert np.array_equal(valid, all_valid[window.slices])
+    assert np.array_equal(
+        values[:, valid], every[:, *window.slices][:, valid], equal_nan=values.dtype.kind == "f"
+    )
+
+
 @given(
     ids=st.lists(st.integers(0, 255), min_size=2, max_size=6, unique=True),
     kind=st.sampled_from(KINDS),
     seed=st.integers(0, 9),
+    dtype=st.sampled_from(["uint8", "int16", "int32", "float32"]),
 )
-def test_warped_label_ids_are_among_the_originals(tmp_path_factory, ids, kind, seed):
+def test_warped_label_ids_are_among_the_originals(tmp_path_factory, ids, kind, seed, dtype):
     path = tmp_path_factory.mktemp("labels") / "a.tif"
-    values = np.random.default_rng(seed).choice(ids, (1, 40, 50)).astype(np.uint8)
+    dtype = "uint8" if kind == "control points" else dtype
+    values = np.random.default_rng(seed).choice(ids, (1, 40, 50)).astype(dtype)
     if kind == "control points":
         write_with_control(path, values)
         raster = Raster(path)
@@ -221,29 +272,6 @@ def test_warped_label_ids_are_among_the_originals(tmp_path_factory, ids, kind, s
 
 
 # Validity
-
-
-def spoilt(path, kind):
-    """A scene of 100 in which a block of 250 is missing by each kind of mask."""
-    hole = np.s_[30:45, 50:70]
-    values = np.full((3, HEIGHT, WIDTH), 100, np.uint8)
-    values[:, *hole] = 250
-    mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
-    mask[hole] = 0
-    place = PLACES["rotated"]
-    if kind == "nodata":
-        return write(path, values, place, nodata=250)
-    if kind == "mask":
-        return write(path, values, place, mask)
-    if kind == "alpha":
-        four = np.concatenate([values, mask[None]])
-        return write(path, four, place, alpha="yes", photometric="rgb")
-    if kind == "none":
-        values[:, *hole] = 100
-        return write(path, values, place)
-    floats = values.astype(np.float32)
-    floats[0][hole] = np.nan
-    return write(path, floats, place, nodata=-9999 if kind == "nan and nodata" else None)
 
 
 @pytest.mark.parametrize("resampling", NAMES)
