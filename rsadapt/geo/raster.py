@@ -26,6 +26,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
 from rsadapt.errors import DataError, MissingFileError
+from rsadapt.geo.forking import gate
 from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.location import Location, Remote, Subdataset, gdal_name, is_networked, located
 from rsadapt.geo.remote import where_read
@@ -88,7 +89,7 @@ class Raster:
         where_read(self.path, self._describe)
 
     def _describe(self) -> None:
-        with open_raster(self.path) as dataset:
+        with gate, open_raster(self.path) as dataset:
             self.grid = _grid(dataset, self.path)
             self.count: int = dataset.count
             self.stored: str = dataset.dtypes[0]
@@ -195,7 +196,8 @@ class Raster:
 
     def _read_here(self, area: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[Any]]:
         """What `_decode` gives through this thread's handle."""
-        return self._decode(_handles.of(self), area, bands)
+        with gate:
+            return self._decode(_handles.of(self), area, bands)
 
     def _open(self) -> DatasetReader:
         """A handle of its own for a thread."""
@@ -329,7 +331,7 @@ def without_georeference() -> Iterator[None]:
 
     One thread at a time, since Python's warning filters belong to the whole process.
     """
-    with _opening, warnings.catch_warnings():
+    with gate, _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
 
