@@ -547,7 +547,7 @@ def test_scenes_are_kept_where_a_disk_is_given_and_target_labels_never(settings,
             settings(*changes), places, normalise, domain, scratch=scratch
         )
         assert samples[0].image.shape[0] == 4
-        scene = samples.scenes[0]
+        scene = samples.region.scenes[0]
         return isinstance(scene.image, KeptRaster), isinstance(scene.label, KeptRaster)
 
     assert kept() == (True, True)

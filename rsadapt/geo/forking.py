@@ -1,4 +1,4 @@
-"""When this process may fork: not while another thread is inside GDAL, whose locks a child inherits."""
+"""When this process may fork: not while another thread is inside GDAL, whose locks it copies."""
 
 from __future__ import annotations
 
