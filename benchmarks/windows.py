@@ -9,8 +9,8 @@ four workers. torchgeo reads the same windows, and such as its own sampler draws
 takes every stored block once, in order, with as many processes as there are workers. Each way has
 a process of its own, which is told by turns to measure; GDAL's cache is the same in all, smaller
 than the file. The file is in the page cache. Rates are of the main process's waiting for whole
-batches, after those that workers read ahead while they start; memory is the proportional set size
-of the process and its workers, at its peak, in which pages that processes share count once.
+batches, after those that workers read ahead while they start. Memory is that of the process and
+its workers when the last batch has come, pages that they share counted once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import os
 import resource
 import shutil
 import statistics
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -42,8 +41,8 @@ RESULTS = Path(__file__).parent / "results" / "windows.json"
 SIDE, BANDS, WINDOW, BATCH = 10_240, 4, 512, 8
 CACHE = 64
 """Megabytes of GDAL's cache in each process: four workers hold less than the file together."""
-BATCHES = 24
-"""Batches timed at once; a third of them where scenes are warped."""
+BATCHES = 16
+"""Batches timed at once; half of them where scenes are warped."""
 OCTAVES = (2048, 512, 128, 32, 8, 4)
 """Pixels between the nodes of each layer of the scene's noise."""
 WAYS = (
@@ -78,7 +77,7 @@ class Case:
     @property
     def batches(self) -> int:
         """Batches timed at once."""
-        return BATCHES // 3 if self.warped else BATCHES
+        return BATCHES // 2 if self.warped else BATCHES
 
 
 CASES = (
@@ -281,6 +280,7 @@ def serve(connection: Connection, way: str, case: Case, file: Path, bounds: list
     """Measure whenever told how many workers to use, until told 0."""
     import torch
 
+    multiprocessing.set_start_method("fork", force=True)  # of workers, as in a run
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores
     make = rsadapt_way if way.startswith("rsadapt") else torchgeo_way
@@ -296,8 +296,9 @@ def serve(connection: Connection, way: str, case: Case, file: Path, bounds: list
         start = time.perf_counter()
         count = sum(1 for _ in islice(stream, case.batches))
         passed = time.perf_counter() - start
-        del stream
-        assert count == case.batches
+        connection.send("done")
+        connection.recv()  # memory has been looked at
+        del stream  # ends its workers
         cpu = (cpu_seconds() - before) / (count + skipped + 2 * workers) / BATCH
         connection.send({"rate": count * BATCH / passed, "cpu": cpu})
 
@@ -356,10 +357,12 @@ def measure(case: Case, folder: Path, repeats: int) -> Values:
             for workers in case.workers:
                 reads.setdefault(workers, []).append(plain(file, workers))
                 for way, (process, connection) in processes.items():
-                    with peak_memory(process.pid) as peak:
-                        connection.send(workers)
-                        run = connection.recv()
-                    runs.setdefault((way, workers), []).append(run | {"memory": peak[0]})
+                    connection.send(workers)
+                    connection.recv()
+                    memory = held(process.pid)
+                    connection.send(0)
+                    run = connection.recv() | memory
+                    runs.setdefault((way, workers), []).append(run)
                     print(f"{case.title}, {workers}: {way} {run['rate']:.0f}/s", flush=True)
     return {
         "bytes": file.stat().st_size,
@@ -441,24 +444,6 @@ def served(case: Case, file: Path, bounds: list[Bounds]) -> Iterator[Any]:
             process.join()
 
 
-@contextmanager
-def peak_memory(pid: int) -> Iterator[list[int]]:
-    """The most bytes of a process and all below it meanwhile, as a list of one."""
-    peak, stop = [0], threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(0.1):
-            peak[0] = max(peak[0], sum(map(own_bytes, tree(pid))))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield peak
-    finally:
-        stop.set()
-        watcher.join()
-
-
 def tree(pid: int) -> list[int]:
     """A process and all below it."""
     children: list[int] = []
@@ -470,13 +455,24 @@ def tree(pid: int) -> list[int]:
     return [pid, *(below for child in children for below in tree(child))]
 
 
-def own_bytes(pid: int) -> int:
-    """Proportional set size: a page that n processes map counts as an nth in each."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
-    except OSError:  # it has ended
-        return 0
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+def held(pid: int) -> Values:
+    """Bytes of a process and all below it.
+
+    Returns:
+        "memory", where a page that n processes map counts once, and "resident peak", the most that
+        each has ever held, where it counts n times.
+    """
+    processes = tree(pid)
+    return {
+        "memory": sum(kilobytes(pid, "smaps_rollup", "Pss:") for pid in processes) * 1024,
+        "resident peak": sum(kilobytes(pid, "status", "VmHWM:") for pid in processes) * 1024,
+    }
+
+
+def kilobytes(pid: int, file: str, field: str) -> int:
+    """What Linux tells of a process."""
+    lines = Path(f"/proc/{pid}/{file}").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
 # Reporting
@@ -492,7 +488,8 @@ def summary(runs: Sequence[Values]) -> Values:
     return {
         "windows a second": spread([run["rate"] for run in runs]),
         "processor ms a window": spread([1000 * run["cpu"] for run in runs]),
-        "peak memory MB": spread([run["memory"] / 1e6 for run in runs]),
+        "memory MB": spread([run["memory"] / 1e6 for run in runs]),
+        "resident peak MB": spread([run["resident peak"] / 1e6 for run in runs]),
     }
 
 
@@ -520,7 +517,7 @@ def markdown(record: Values) -> str:
         lines += [
             f"\n### {title}\n",
             "| workers | way | windows a second | of torchgeo's | of the plain read | "
-            "processor | peak memory |",
+            "processor | memory |",
             "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
         ]
         for workers, found in case["workers"].items():
@@ -532,7 +529,7 @@ def markdown(record: Values) -> str:
                 lines.append(
                     f"| {workers} | {way} | {rate:.0f} ({low:.0f} to {high:.0f}) | "
                     f"{rate / base:.1f} | {share:.0%} | {row['processor ms a window'][0]:.1f} ms | "
-                    f"{row['peak memory MB'][0]:.0f} MB |"
+                    f"{row['memory MB'][0]:.0f} MB |"
                 )
             lines.append(f"| {workers} | plain read | {read:.0f} million values a second | | | | |")
         factor = case["block pixels per window pixel"]
