@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rsadapt.verbs.demo import demo
     from rsadapt.verbs.draw_sample import draw_sample
     from rsadapt.verbs.evaluate import evaluate, evaluate_maps
+    from rsadapt.verbs.export import export
     from rsadapt.verbs.export_weights import export_weights
     from rsadapt.verbs.init import init
     from rsadapt.verbs.inspect import inspect
@@ -36,6 +37,7 @@ __all__ = [
     "draw_sample",
     "evaluate",
     "evaluate_maps",
+    "export",
     "export_weights",
     "init",
     "inspect",
@@ -55,6 +57,7 @@ _HOMES = {
     "draw_sample": "rsadapt.verbs.draw_sample",
     "evaluate": "rsadapt.verbs.evaluate",
     "evaluate_maps": "rsadapt.verbs.evaluate",
+    "export": "rsadapt.verbs.export",
     "export_weights": "rsadapt.verbs.export_weights",
     "init": "rsadapt.verbs.init",
     "inspect": "rsadapt.verbs.inspect",

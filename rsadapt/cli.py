@@ -478,6 +478,50 @@ def export_weights(
 
 
 @app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder or checkpoint.")],
+    *,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The .onnx file to write.")],
+    domain: Annotated[
+        Domain, typer.Option(help="The region that images will be of.")
+    ] = Domain.target,
+    tile: Annotated[int | None, typer.Option(help="Pixels of a tile's side.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Pixels that tiles share.")] = None,
+    resolution: Annotated[
+        float | None,
+        typer.Option(metavar="CM", help="Centimetres a pixel; what was trained at if none."),
+    ] = None,
+    input_range: Annotated[
+        str | None,
+        typer.Option(metavar="LOW,HIGH", help="Values that 0 and 255 stand for, if others."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there already.")
+    ] = False,
+) -> None:
+    """Write a run's network as an ONNX file that QGIS runs through the plugin Deepness."""
+    from rsadapt.verbs.export import export as verb
+
+    exported = verb(
+        run,
+        out,
+        domain=domain.value,
+        tile=tile,
+        overlap=overlap,
+        resolution=resolution,
+        input_range=None if input_range is None else _range(input_range),
+        overwrite=overwrite,
+    )
+    checked = (
+        "not checked"
+        if exported.difference is None
+        else f"as the network to {exported.difference:.1g} in probability"
+    )
+    typer.echo(f"{exported.path} ({checked})")
+    typer.echo("In QGIS: Deepness, choose the file, then 'Load default parameters'.")
+
+
+@app.command()
 def polygonize(
     maps: Annotated[
         list[Path], typer.Argument(metavar="MAP...", help="Class maps, as predict writes them.")
@@ -678,6 +722,17 @@ def _shares(assignments: Sequence[str]) -> dict[str, float]:
                 f"expected such as forest=0.9, found '{text}'", param_hint="'--expect'"
             ) from None
     return shares
+
+
+def _range(text: str) -> tuple[float, float]:
+    """Two numbers, separated by a comma."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"expected two numbers such as 0,3000, found '{text}'", param_hint="'--input-range'"
+        ) from None
+    return low, high
 
 
 def _numbers(text: str) -> list[int]:

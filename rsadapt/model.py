@@ -18,6 +18,7 @@ from rsadapt.adapt.method import Parts
 from rsadapt.classes import ClassScheme
 from rsadapt.errors import CheckpointError, ConfigError, MissingFileError
 from rsadapt.geo.normalise import Normaliser
+from rsadapt.geo.statistics import BandStatistics
 from rsadapt.infer.evaluate import Answers
 from rsadapt.nets.deeplab import DeepLab
 from rsadapt.progress import Progress
@@ -49,12 +50,17 @@ class Facts:
     statistics: Mapping[Domain, build.Taken] = field(default_factory=dict)
     ground_pixels: Mapping[Domain, float] = field(default_factory=dict)
 
-    def basis(self, domain: Domain) -> str | None:
-        """What the statistics were taken of that standardise a domain; None where nobody knows."""
+    def standard(self, domain: Domain) -> BandStatistics | None:
+        """The statistics that standardise a domain; None where nobody knows them."""
         for taken in self.statistics.values():
             if Normaliser.from_statistics(taken.statistics) == self.normalise[domain]:
-                return taken.statistics.basis
+                return taken.statistics
         return None
+
+    def basis(self, domain: Domain) -> str | None:
+        """What the statistics were taken of that standardise a domain; None where nobody knows."""
+        found = self.standard(domain)
+        return None if found is None else found.basis
 
     def to_json(self) -> str:
         """All of it as one text, for the checkpoint."""
