@@ -518,7 +518,7 @@ def export(
         else f"as the network to {exported.difference:.1g} in probability"
     )
     typer.echo(f"{exported.path} ({checked})")
-    typer.echo("In QGIS: Deepness, choose the file, then 'Load default parameters'.")
+    typer.echo("In QGIS: choose it as Deepness's model and load the model's default parameters.")
 
 
 @app.command()

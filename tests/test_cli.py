@@ -35,6 +35,7 @@ VERBS = (
     "train",
     "evaluate",
     "predict",
+    "export",
     "polygonize",
     "check",
     "prepare",
