@@ -20,6 +20,7 @@ from rsadapt.infer.answers import answers_of
 from rsadapt.model import Facts, Model, checkpoint_file, load, network_of, probabilities
 from rsadapt.run import digest, environment
 from rsadapt.weights.onnx_file import (
+    LARGEST_DIFFERENCE,
     Scaling,
     deepness_metadata,
     largest_difference,
@@ -83,7 +84,8 @@ def export(
 
     Raises:
         MissingFileError: for a run or a folder that is not there.
-        CheckpointError: for a checkpoint that cannot be used; where onnxruntime answers otherwise.
+        CheckpointError: for a checkpoint that cannot be used; where onnxruntime's probabilities
+            differ from the network's by more than 1e-4 and rounding does not explain it.
         ConfigError: where the package onnx is not installed, for another suffix, numbers that
             cannot be meant, or images of other than 8 bits without `input_range`.
         OutputExistsError: where `out` exists.
@@ -235,7 +237,14 @@ def _difference(
             model.parts.network.double()
             return answers()
 
-    return largest_difference(found, answers(), exact)
+    largest = largest_difference(found, answers(), exact)
+    if largest > LARGEST_DIFFERENCE:
+        warnings.warn(
+            f"onnxruntime's probabilities differ from the network's by up to {largest:.2g}, since "
+            f"float32 rounds both: its logits are large, as those of networks hardly trained are",
+            stacklevel=3,
+        )
+    return largest
 
 
 def _random_images(scaling: Scaling, tile: int) -> NDArray[np.uint8]:

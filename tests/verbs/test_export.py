@@ -194,6 +194,19 @@ def test_weights_that_are_no_numbers_write_no_file(of_bytes, tmp_path):
     assert not (tmp_path / "m.onnx").exists()
 
 
+@pytest.mark.parametrize("domain", ["source", "target"])
+def test_rounding_is_told_from_an_error(of_bytes, tmp_path, domain):
+    """Logits of thousands, whose last digits decide where two classes are near."""
+    state = checkpoint.load(RunFolder(of_bytes).checkpoint)
+    for name, value in state["network"].items():
+        if name.startswith("classifiers.1."):
+            value.mul_(2e5)
+    checkpoint.save(tmp_path / "checkpoint.pt", state)
+    with pytest.warns(UserWarning, match="since float32 rounds both"):
+        exported = export(tmp_path / "checkpoint.pt", tmp_path / "m.onnx", domain=domain)
+    assert 1e-4 < exported.difference < 1e-2
+
+
 def test_missing_packages_are_named(of_bytes, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
     with pytest.warns(UserWarning, match=r"nothing was checked; pip install 'rsadapt\[onnx\]'"):

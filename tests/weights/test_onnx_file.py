@@ -181,6 +181,9 @@ def test_difference_is_measured_and_bounded():
         largest_difference(off, expected, lambda: expected)
     exact = expected + 4e-4  # the network's own rounding explains it
     assert largest_difference(off, expected, lambda: exact) == pytest.approx(1.075e-3, rel=0.01)
+    off[0, 1, 2, 3] += 0.1
+    with pytest.raises(CheckpointError, match=r"rounding explains \(0\.1\)"):
+        largest_difference(off, expected, lambda: expected + 0.1)
     off[0, 0, 0, 0] = np.nan
     with pytest.raises(CheckpointError, match="finite numbers"):
         largest_difference(off, expected, lambda: exact)
