@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+import sys
 from collections.abc import Generator, Iterable, Iterator
 from typing import Protocol
 
@@ -12,6 +13,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from rsadapt.errors import RsadaptError
 from rsadapt.sample import Batch, Sample, collate
+
+FORK = "fork" if sys.platform == "linux" else None
+"""How workers start: on Linux they share what is kept of scenes, which Python 3.14 would end."""
 
 
 class SampleSource(Protocol):
@@ -83,6 +87,7 @@ def stream(
         pin_memory=pin,
         worker_init_fn=_leave_signals_to_the_trainer,
         generator=torch.Generator(),  # else the loader draws from torch's own random state
+        multiprocessing_context=FORK if workers else None,
     )
     for batch in loader:
         if isinstance(batch, RsadaptError):
