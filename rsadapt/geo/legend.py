@@ -24,7 +24,12 @@ def auxiliary_xml(scheme: ClassScheme) -> str:
     GDAL and QGIS read both; ArcGIS reads the attribute table.
     """
     root = ET.Element("PAMDataset")
-    band = ET.SubElement(root, "PAMRasterBand", band="1")
+    add_classes(ET.SubElement(root, "PAMRasterBand", band="1"), scheme)
+    return _text(root)
+
+
+def add_classes(band: ET.Element, scheme: ClassScheme) -> None:
+    """Add category names and an attribute table to what describes a band to GDAL."""
     names = dict(zip(scheme.codes, scheme.names, strict=True))
     categories = ET.SubElement(band, "CategoryNames")
     for code in range(max(names) + 1):
@@ -38,7 +43,6 @@ def auxiliary_xml(scheme: ClassScheme) -> str:
         row = ET.SubElement(table, "Row", index=str(index))
         for value in (code, name, *colour):
             ET.SubElement(row, "F").text = str(value)
-    return _text(root)
 
 
 def raster_style(scheme: ClassScheme) -> str:

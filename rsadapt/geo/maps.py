@@ -12,7 +12,6 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterioWindow
 
 from rsadapt.classes import ClassScheme
@@ -20,8 +19,7 @@ from rsadapt.errors import DataError, ShapeError
 from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.legend import auxiliary_xml, raster_style
 from rsadapt.geo.mosaic import vrt_text
-from rsadapt.geo.raster import without_georeference
-from rsadapt.geo.writer import BLOCK, STYLE, create, explained, folder_beside, publish
+from rsadapt.geo.writer import BLOCK, SIDECARS, STYLE, create, explained, folder_beside, publish
 
 
 @dataclass(frozen=True)
@@ -151,17 +149,20 @@ def join(
     bands: Bands,
     *,
     tags: Mapping[str, str] | None = None,
+    overlapping: bool = False,
 ) -> None:
     """Join parts to a cloud-optimised GeoTIFF (blocks of 512, DEFLATE, overviews), whole or not.
 
     Overviews of a class map take the code that most pixels have, those of quantities the mean.
 
     Args:
-        parts: files of `PartWriter` and the pixels of the grid that each holds; they cover it once.
+        parts: files of `PartWriter` and the pixels of the grid that each holds; they cover it once,
+            unless told otherwise.
         path: the map, in place of what is there; missing folders are made.
         grid: of the whole.
         bands: what the parts hold.
         tags: further metadata.
+        overlapping: whether later parts may lie over earlier ones; their nodata hides nothing.
 
     Raises:
         DataError: where a part cannot be read or GDAL cannot write.
@@ -169,19 +170,8 @@ def join(
     with explained(path), folder_beside(path) as name:
         folder = Path(name)
         vrt, part = folder / "parts.vrt", folder / path.name
-        text = vrt_text(
-            parts,
-            grid,
-            bands=len(bands.descriptions),
-            dtype=bands.dtype,
-            nodata=bands.nodata,
-            beside=folder,
-        )
+        text = _vrt(parts, grid, bands, tags, beside=folder, overlapping=overlapping)
         vrt.write_text(text, encoding="utf-8")
-        with without_georeference():
-            dataset = rasterio.open(vrt, "r+")
-        with dataset:
-            _describe(dataset, bands, tags)
         rasterio.shutil.copy(
             str(vrt),
             str(part),
@@ -200,13 +190,59 @@ def join(
         publish(part, path)
 
 
-def _describe(dataset: Any, bands: Bands, tags: Mapping[str, str] | None) -> None:
-    """Say in a raster what its bands hold."""
-    dataset.descriptions = bands.descriptions
-    if bands.scheme is not None:
-        dataset.write_colormap(1, dict(zip(bands.scheme.codes, bands.scheme.colours, strict=True)))
-    else:
-        dataset.colorinterp = [ColorInterp.gray] + [ColorInterp.undefined] * (dataset.count - 1)
-    if bands.scale is not None:
-        dataset.scales = (bands.scale,) * dataset.count
-    dataset.update_tags(**(tags or {}))
+def link(
+    parts: Sequence[tuple[Path, Window]],
+    path: Path,
+    grid: Grid,
+    bands: Bands,
+    *,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Write a VRT that shows maps as one, named relative to it: nothing is copied.
+
+    Later maps lie over earlier ones; where they are nodata those are seen.
+
+    Args:
+        parts: maps and the pixels of the grid that each holds.
+        path: the VRT, in place of what is there.
+        grid: of the whole.
+        bands: what the maps hold.
+        tags: further metadata.
+
+    Raises:
+        DataError: where it cannot be written.
+    """
+    with explained(path), folder_beside(path) as name:
+        part = Path(name) / path.name
+        text = _vrt(parts, grid, bands, tags, beside=path.parent, overlapping=True)
+        part.write_text(text, encoding="utf-8")
+        if bands.scheme is not None:
+            style = part.with_suffix(STYLE)
+            style.write_text(raster_style(bands.scheme), encoding="utf-8")
+            style.replace(path.with_suffix(STYLE))
+        for suffix in SIDECARS:
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+        part.replace(path)
+
+
+def _vrt(
+    parts: Sequence[tuple[Path, Window]],
+    grid: Grid,
+    bands: Bands,
+    tags: Mapping[str, str] | None,
+    *,
+    beside: Path,
+    overlapping: bool,
+) -> str:
+    return vrt_text(
+        parts,
+        grid,
+        descriptions=bands.descriptions,
+        dtype=bands.dtype,
+        nodata=bands.nodata,
+        scale=bands.scale,
+        scheme=bands.scheme,
+        tags=tags,
+        beside=beside,
+        overlapping=overlapping,
+    )

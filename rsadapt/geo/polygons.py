@@ -102,7 +102,7 @@ def class_polygons(
             metres asked of a map that does not say how large its pixels are.
     """
     wanted = _wanted(scheme, only)
-    side = _pixel_side(raster, smallest_area, simplify)
+    side = pixel_side(raster.grid, smallest_area, simplify, where=raster.path)
     smallest = math.ceil(smallest_area / side**2 - 1e-9) if side else 0
     if confidence is not None and not confidence.grid.matches(raster.grid):
         raise DataError(
@@ -128,18 +128,29 @@ def _wanted(scheme: ClassScheme, only: Sequence[str]) -> NDArray[np.bool_]:
     return wanted
 
 
-def _pixel_side(raster: Raster, smallest_area: float, simplify: float) -> float | None:
-    """Metres of a pixel's side, None where nothing is asked that needs it and it is unknown."""
+def pixel_side(grid: Grid, smallest_area: float, simplify: float, *, where: object) -> float | None:
+    """Metres of a pixel's side, None where nothing is asked that needs it and it is unknown.
+
+    Args:
+        grid: of a class map.
+        smallest_area: as `class_polygons` takes it.
+        simplify: likewise.
+        where: the map, for messages.
+
+    Raises:
+        ConfigError: for a negative number.
+        DataError: for metres asked of a map that does not say how large its pixels are.
+    """
     if not (0 <= smallest_area < math.inf and 0 <= simplify < math.inf):
         raise ConfigError(
             f"expected a smallest area and a simplification of 0 or more, found {smallest_area} "
             f"and {simplify}"
         )
-    side = ground_length(raster.grid)
+    side = ground_length(grid)
     if side is None and (smallest_area or simplify):
         raise DataError(
-            f"{raster.path}: expected a map with a place on Earth, where a smallest area or a "
-            f"simplification in metres is asked for, found the CRS {raster.grid.crs}; assign it "
+            f"{where}: expected a map with a place on Earth, where a smallest area or a "
+            f"simplification in metres is asked for, found the CRS {grid.crs}; assign it "
             f"(gdal_edit.py -a_srs), or leave them out"
         )
     return side

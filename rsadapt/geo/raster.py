@@ -98,7 +98,7 @@ class Raster:
             self.nodata: float | None = dataset.nodata
             self.block_shape: tuple[int, int] = dataset.block_shapes[0]
             self.descriptions: tuple[str | None, ...] = dataset.descriptions
-            self.tags: dict[str, str] = dataset.tags()
+            self.tags: dict[str, str] = dataset.tags(ns="IMAGERY") | dataset.tags()
             self.colours: tuple[str, ...] = tuple(colour.name for colour in dataset.colorinterp)
             self.coded: bool = ColorInterp.palette in dataset.colorinterp
             self.control: tuple[GroundControlPoint, ...]

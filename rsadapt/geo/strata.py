@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -74,6 +75,28 @@ def measure(maps: Sequence[Raster], scheme: ClassScheme, watch: Watch = iter) ->
         DataError: for a map without a place on Earth or with codes that the table does not know,
             or maps without a valid pixel.
     """
+    for raster in maps:
+        if ground_length(raster.grid) is None:
+            raise _nowhere(raster)
+    found = count(maps, scheme, watch)
+    if not any(found.pixels):
+        raise DataError(f"{maps[0].path}: expected pixels with a class, found none")
+    if not np.isfinite(found.areas).all():
+        raise _nowhere(maps[0])
+    return found
+
+
+def count(maps: Sequence[Raster], scheme: ClassScheme, watch: Watch = iter) -> Strata:
+    """Measure the classes of maps that may be empty, or have no place on Earth: NaN is their area.
+
+    Args:
+        maps: class maps.
+        scheme: their class table.
+        watch: goes over the blocks.
+
+    Raises:
+        DataError: for codes that the table does not know.
+    """
     pixels = np.zeros(len(scheme), np.int64)
     areas = np.zeros(len(scheme), np.float64)
     for raster, window in watch(_blocks(maps)):
@@ -84,8 +107,6 @@ def measure(maps: Sequence[Raster], scheme: ClassScheme, watch: Watch = iter) ->
             found = np.bincount(strip.ravel(), minlength=256)[: len(scheme)]
             pixels += found
             areas += found * _pixel_area(raster, place)
-    if not pixels.any():
-        raise DataError(f"{maps[0].path}: expected pixels with a class, found none")
     return Strata(tuple(map(int, pixels)), tuple(map(float, areas)))
 
 
@@ -146,14 +167,16 @@ def _train_ids(raster: Raster, window: Window, scheme: ClassScheme) -> NDArray[n
 
 
 def _pixel_area(raster: Raster, window: Window) -> float:
-    """Square metres of a pixel in the middle of a window."""
+    """Square metres of a pixel in the middle of a window, NaN where there is no telling."""
     side = ground_length(raster.grid.crop(window))
-    if side is None:
-        raise DataError(
-            f"{raster.path}: expected a map with a place on Earth, of whose classes areas can be "
-            f"given, found the CRS {raster.grid.crs}; assign it (gdal_edit.py -a_srs)"
-        )
-    return side**2
+    return math.nan if side is None else side**2
+
+
+def _nowhere(raster: Raster) -> DataError:
+    return DataError(
+        f"{raster.path}: expected a map with a place on Earth, of whose classes areas can be "
+        f"given, found the CRS {raster.grid.crs}; assign it (gdal_edit.py -a_srs)"
+    )
 
 
 def _unit(
