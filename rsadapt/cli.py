@@ -132,6 +132,20 @@ class Turns(StrEnum):
     dihedral = "dihedral"
 
 
+class MosaicKind(StrEnum):
+    """How maps of several scenes become one."""
+
+    vrt = "vrt"
+    cog = "cog"
+
+
+SmallestArea = Annotated[
+    float, typer.Option(metavar="M2", min=0, help="Smaller pieces are given to a neighbour.")
+]
+Simplify = Annotated[
+    float,
+    typer.Option(metavar="METRES", min=0, help="Smooth outlines by about this; leaves no gap."),
+]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a field, as in training.steps=500."),
@@ -381,6 +395,19 @@ def predict(
         Turns | None, typer.Option(help="Show each tile turned, too, and average the answers.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Tiles a batch.")] = None,
+    also: Annotated[
+        str,
+        typer.Option(metavar="A,B,...", help="Files besides the maps: polygons, areas, stac."),
+    ] = "",
+    format: Annotated[
+        VectorFormat, typer.Option(help="The format of polygons.")
+    ] = VectorFormat.gpkg,
+    smallest_area: SmallestArea = 0.0,
+    simplify: Simplify = 0.0,
+    mosaic: Annotated[
+        MosaicKind | None,
+        typer.Option(help="Show all maps as one, too: naming them, or copying them."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace maps that are there already.")
     ] = False,
@@ -410,6 +437,11 @@ def predict(
                 "turns": None if turns is None else turns.value,
                 "batch_size": batch_size,
             },
+            also=_parts(also),
+            format=f".{format.value}",
+            smallest_area=smallest_area,
+            simplify=simplify,
+            mosaic=None if mosaic is None else mosaic.value,
             overwrite=overwrite,
             progress=progress,
         )
@@ -533,14 +565,8 @@ def polygonize(
             metavar="DIR|FILE", help="A folder, or a .gpkg, .parquet or .fgb file for one map."
         ),
     ],
-    smallest_area: Annotated[
-        float,
-        typer.Option(metavar="M2", min=0, help="Smaller pieces are given to a neighbour."),
-    ] = 0.0,
-    simplify: Annotated[
-        float,
-        typer.Option(metavar="METRES", min=0, help="Smooth outlines by about this; leaves no gap."),
-    ] = 0.0,
+    smallest_area: SmallestArea = 0.0,
+    simplify: Simplify = 0.0,
     only: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Classes to outline; all if none.")
     ] = None,

@@ -119,7 +119,7 @@ def scene_named(text: Path | str, bands: Sequence[int | str]) -> SceneFiles:
         MissingFileError, DataError: for an item that cannot be read.
     """
     file = located(text)
-    item = _stac_item(file)
+    item = stac_item(file)
     return file if item is None else _stac(item[0], item[1], bands)
 
 
@@ -174,7 +174,7 @@ def _expanded(file: Location, bands: Sequence[int | str], *, single: bool) -> Se
 
     A pattern or folder may hold vector files of labels, so that of theirs only items are opened.
     """
-    item = _stac_item(file)
+    item = stac_item(file)
     if item is not None:
         return [_stac(item[0], item[1], bands)]
     if single and isinstance(file, Path) and (file.suffix.lower() == ".csv" or is_vector(file)):
@@ -216,7 +216,7 @@ def _column(rows: Sequence[dict[str, Any]], index: Path) -> list[str]:
     return [str(row[column]) for row in rows]
 
 
-def _stac_item(file: Location) -> tuple[Path, dict[str, Any]] | None:
+def stac_item(file: Location) -> tuple[Path, dict[str, Any]] | None:
     """A STAC item's file and what it holds; None for any other file."""
     if not isinstance(file, Path) or file.suffix.lower() != ".json" or not file.is_file():
         return None

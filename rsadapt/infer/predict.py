@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -88,6 +89,7 @@ def predict_scene(
     grid: Grid | None = None,
     tags: Mapping[str, str] | None = None,
     extras: Extras | None = None,
+    extra_files: Sequence[str] = (),
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> PredictedScene:
@@ -107,6 +109,7 @@ def predict_scene(
         grid: where the maps say that the scene's pixels lie; the scene's own grid unless given.
         tags: what the maps say of their origin.
         extras: makes more files of the maps, in their folder, before anything is published.
+        extra_files: the names of these files.
         overwrite: replace files that are there already, once the new ones are whole.
         progress: told the scene's name, its pixels done and its pixels in all.
 
@@ -132,7 +135,8 @@ def predict_scene(
     decided = _facts(job, tiling) | dict(facts)
     with _folder(out), opened(out, raster.path.stem, decided) as panels:
         if not panels.publishing:
-            _refuse_existing([out / name for name in names.values()], overwrite=overwrite)
+            new = (*names.values(), *extra_files)
+            _refuse_existing([out / name for name in new], overwrite=overwrite)
             started, before = time.perf_counter(), _finished_pixels(job, panels)
             _finish_panels(job, panels, progress)
             seconds = time.perf_counter() - started
@@ -256,7 +260,11 @@ def _finished_pixels(job: Job, panels: Panels) -> int:
 def _join(
     job: Job, panels: Panels, names: Mapping[LayerName, str], tags: Mapping[str, str] | None
 ) -> None:
-    """Join the panels of each layer to a map, still in the panels' folder."""
+    """Join the panels of each layer to a map, still in the panels' folder.
+
+    What a kill left there while maps were made would be published else.
+    """
+    shutil.rmtree(panels.maps, ignore_errors=True)
     for layer in job.layers:
         join(
             panels.parts(layer.name, job.windows),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -23,8 +24,10 @@ from rsadapt.run import digest
 if TYPE_CHECKING:
     from rsadapt.geo.masked import Mask
     from rsadapt.geo.raster import Raster
-    from rsadapt.infer.layers import LayerName
+    from rsadapt.infer.layers import Layer, LayerName
+    from rsadapt.infer.mosaic import MosaicKind, PredictedMosaic
     from rsadapt.infer.predict import PredictedScene
+    from rsadapt.infer.products import PolygonOptions, Products
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,14 @@ def predict(
     layers: Sequence[str] = ("classes", "confidence"),
     precise: bool = False,
     prediction: Mapping[str, Any] | None = None,
+    also: Sequence[str] = (),
+    format: str = ".gpkg",
+    smallest_area: float = 0.0,
+    simplify: float = 0.0,
+    mosaic: MosaicKind | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> Sequence[PredictedScene | PredictedFrame]:
+) -> Sequence[PredictedScene | PredictedMosaic | PredictedFrame]:
     """Map scenes, or label frames, with a trained network.
 
     A network of GeoTIFF regions writes the layers asked for of each scene, on the scene's own grid,
@@ -87,6 +95,14 @@ def predict(
         layers: what to write of each scene: see `rsadapt.infer.layers.layers`.
         precise: write probabilities as float32, not in 254 steps.
         prediction: changes to the run's `prediction` settings, such as {"tile": 1024}.
+        also: what to make of each scene's maps besides: "polygons" of its classes (see
+            `polygonize`), "areas" of them as CSV and JSON, and "stac", a STAC item of all files.
+            They are published together with the maps.
+        format: of the polygons: .gpkg, .parquet or .fgb.
+        smallest_area: square metres; smaller pieces are given to their largest neighbour.
+        simplify: metres; outlines lose details of about this size, the same on both sides.
+        mosaic: show the maps of all scenes as one besides, last in what is returned: "vrt" names
+            them, "cog" copies them. Later scenes lie over earlier ones.
         overwrite: replace results that are already there.
         progress: called with a scene's name, its pixels done and in all; or with "predict",
             frames done and frames in all.
@@ -94,15 +110,21 @@ def predict(
     Raises:
         MissingFileError: for a scene, a run or a weight file that is not there.
         CheckpointError: for a checkpoint or weight file that cannot be used.
-        ConfigError: for an area of image folders.
+        ConfigError: for an area, further outputs or a mosaic of image folders, unknown names, or
+            values that cannot be meant.
         DataError: for a scene that cannot be read, or lacks bands of the run; where all scenes lie
-            outside the area.
+            outside the area; for a mosaic of scenes whose pixels are not on one grid.
         OutputExistsError: for results that are already there, or scenes of one name.
     """
     model = open_model(run, recipe=recipe, assignments=assignments, progress=progress)
     if isinstance(model.facts.settings.target, FolderSettings):
         if area:
             raise ConfigError("an area is given, and frames of image folders have no place in it")
+        if also or mosaic:
+            raise ConfigError(
+                "further outputs or a mosaic are asked for, and frames of image folders have no "
+                "place on Earth; leave them out"
+            )
         frames = [_local(scene) for scene in scenes]
         _refuse_same_names([frame.stem for frame in frames])
         return _predict_frames(
@@ -118,9 +140,26 @@ def predict(
         precise=precise,
         domain=domain,
         area=area,
+        also=also,
+        polygons=_polygon_options(also, format, smallest_area, simplify),
+        mosaic=mosaic,
         overwrite=overwrite,
         progress=progress,
     )
+
+
+def _polygon_options(
+    also: Sequence[str], format: str, smallest_area: float, simplify: float
+) -> PolygonOptions:
+    from rsadapt.infer.products import PolygonOptions
+
+    options = PolygonOptions(format, smallest_area, simplify)
+    if "polygons" not in also and options != PolygonOptions():
+        raise ConfigError(
+            "a format, a smallest area or a simplification is given, which only polygons have; "
+            "ask for these too (--also polygons), or leave it out"
+        )
+    return options
 
 
 def _layer_names(names: Sequence[str]) -> list[LayerName]:
@@ -232,13 +271,18 @@ def _predict_scenes(
     precise: bool,
     domain: Domain,
     area: Sequence[Path],
+    also: Sequence[str],
+    polygons: PolygonOptions,
+    mosaic: MosaicKind | None,
     overwrite: bool,
     progress: Progress | None,
-) -> list[PredictedScene]:
+) -> list[PredictedScene | PredictedMosaic]:
     from rsadapt.build.regions import scene_bands  # rasterio is not needed to predict frames
     from rsadapt.build.validity import without_border
     from rsadapt.geo.assumed import stated_grid
+    from rsadapt.geo.mosaic import common_grid
     from rsadapt.infer.layers import layers
+    from rsadapt.infer.mosaic import mosaic_files, write_mosaic
     from rsadapt.infer.pipeline import Network
     from rsadapt.infer.predict import Tiling, predict_scene
     from rsadapt.infer.turns import averaged
@@ -248,11 +292,32 @@ def _predict_scenes(
     wanted = region.bands or model.facts.bands
     rasters = [_as_trained(scene, wanted, region, domain) for scene in scenes]
     _refuse_same_names([raster.path.stem for raster in rasters])
+    named = {raster.path.stem: scene for raster, scene in zip(rasters, scenes, strict=True)}
     areas: Sequence[Mask | None] = [None] * len(rasters)
     if area:
         rasters, areas = _within(rasters, area)
     _warn_of_other_sizes(rasters, model, domain)
     bands = [scene_bands(raster, wanted) for raster in rasters]
+    grids = [stated_grid(raster) for raster in rasters]
+    extras = [
+        _products(
+            raster,
+            named[raster.path.stem],
+            also=also,
+            layers=chosen,
+            polygons=polygons,
+            model=model,
+            progress=progress,
+        )
+        for raster in rasters
+    ]
+    for products, grid in zip(extras, grids, strict=True):
+        products.check(out, grid)
+    if mosaic is not None:
+        together = mosaic_files(out, chosen, mosaic, overwrite=overwrite)
+        whole, windows = common_grid(
+            {str(raster.path): grid for raster, grid in zip(rasters, grids, strict=True)}
+        )
     network = Network(
         predict=averaged(probabilities(model.parts, domain), settings.turns),
         normalise=model.facts.normalise[domain],
@@ -261,7 +326,7 @@ def _predict_scenes(
         batch_size=settings.batch_size,
         device=model.device,
     )
-    return [
+    written: list[PredictedScene] = [
         predict_scene(
             without_border(raster, taken, region),
             out,
@@ -276,12 +341,53 @@ def _predict_scenes(
                 "precision": str(model.facts.settings.device.precision),
             },
             tags=_tags(model, run, raster.path, domain),
+            extras=products,
+            extra_files=products.files,
             overwrite=overwrite,
             progress=progress,
-            grid=stated_grid(raster),
+            grid=grid,
         )
-        for raster, taken, part in zip(rasters, bands, areas, strict=True)
+        for raster, taken, part, products, grid in zip(
+            rasters, bands, areas, extras, grids, strict=True
+        )
     ]
+    if mosaic is None:
+        return [*written]
+    maps = [scene.layers for scene in written]
+    return [
+        *written,
+        write_mosaic(maps, together, grid=whole, windows=windows, layers=chosen),
+    ]
+
+
+def _products(
+    raster: Raster,
+    named: Path | str,
+    *,
+    also: Sequence[str],
+    layers: Sequence[Layer],
+    polygons: PolygonOptions,
+    model: Model,
+    progress: Progress | None,
+) -> Products:
+    """What is made of a scene's maps besides."""
+    from rsadapt.build.files import stac_item
+    from rsadapt.geo.location import located
+    from rsadapt.infer.products import Products, product_names
+
+    item = stac_item(located(named))
+    return Products(
+        raster.path.stem,
+        product_names(also),
+        tuple(layers),
+        model.scheme,
+        polygons,
+        scene=_origin(raster.path if item is None else item[0]),
+        item={} if item is None else item[1].get("properties") or {},
+        tags=raster.tags,
+        software={"rsadapt": importlib.metadata.version("rsadapt")},
+        progress=progress,
+    )
 
 
 def _warn_of_other_sizes(scenes: Sequence[Raster], model: Model, domain: Domain) -> None:

@@ -1,0 +1,102 @@
+"""Maps of several scenes as one: a VRT that shows them, or one cloud-optimised GeoTIFF."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rsadapt.errors import OutputExistsError
+from rsadapt.geo.grid import Grid, Window
+from rsadapt.geo.maps import join, link
+from rsadapt.geo.raster import Raster
+from rsadapt.geo.writer import STYLE
+from rsadapt.infer.layers import Layer, LayerName
+
+MosaicKind = Literal["vrt", "cog"]
+
+STEM = "mosaic"
+
+
+@dataclass(frozen=True)
+class PredictedMosaic:
+    """The maps of several scenes as one.
+
+    Attributes:
+        layers: the raster of each layer.
+        files: all that was written, the layers first.
+        note: worth a word to the user; nothing.
+    """
+
+    layers: Mapping[LayerName, Path]
+    files: tuple[Path, ...]
+    note: str = ""
+
+
+def mosaic_files(
+    out: Path, layers: Sequence[Layer], kind: MosaicKind, *, overwrite: bool
+) -> dict[LayerName, Path]:
+    """The file of each layer's mosaic: `mosaic_<layer>`.
+
+    Raises:
+        OutputExistsError: for one that is there already, without `overwrite`.
+    """
+    suffix = ".vrt" if kind == "vrt" else ".tif"
+    files = {layer.name: out / f"{STEM}_{layer.name}{suffix}" for layer in layers}
+    for file in files.values():
+        if file.exists() and not (overwrite and file.is_file()):
+            raise OutputExistsError(
+                f"{file} exists already and is left as it is; choose another folder or overwrite it"
+            )
+    return files
+
+
+def write_mosaic(
+    maps: Sequence[Mapping[LayerName, Path]],
+    files: Mapping[LayerName, Path],
+    *,
+    grid: Grid,
+    windows: Sequence[Window],
+    layers: Sequence[Layer],
+) -> PredictedMosaic:
+    """Write a mosaic of each layer; later scenes lie over earlier ones, their nodata over nothing.
+
+    It says of its origin what all its maps say.
+
+    Args:
+        maps: of each scene.
+        files: what to write of each layer, by its suffix.
+        grid: of the mosaic.
+        windows: the pixels of the grid that each scene holds.
+        layers: what the maps hold.
+
+    Raises:
+        DataError: where it cannot be written.
+    """
+    for layer in layers:
+        path = files[layer.name]
+        parts = [(scene[layer.name], window) for scene, window in zip(maps, windows, strict=True)]
+        tags = _common([Raster(part).tags for part, _ in parts])
+        if path.suffix == ".vrt":
+            link(parts, path, grid, layer.bands, tags=tags)
+        else:
+            join(parts, path, grid, layer.bands, tags=tags, overlapping=True)
+    styled = [files[layer.name] for layer in layers if layer.bands.scheme is not None]
+    beside = [
+        file
+        for path in styled
+        for file in (path.with_suffix(STYLE), Path(f"{path}.aux.xml"))
+        if file.exists()
+    ]
+    return PredictedMosaic(files, (*files.values(), *beside))
+
+
+def _common(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The tags of this package that all have alike."""
+    first, *others = tags
+    return {
+        key: value
+        for key, value in first.items()
+        if key.startswith("RSADAPT_") and all(other.get(key) == value for other in others)
+    }
