@@ -1,6 +1,10 @@
 """What the tests share: quiet settings, a small world, a configuration for it, a file server."""
 
+import json
+import os
 import re
+import subprocess
+import textwrap
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,6 +53,40 @@ def values(world):
         "prediction": {"tile": 64, "overlap": 16},
         "device": {"accelerator": "cpu"},
     }
+
+
+QGIS_PYTHON = Path("/usr/bin/python3")
+"""The interpreter that Debian's QGIS belongs to."""
+
+
+@pytest.fixture(scope="session")
+def in_qgis(tmp_path_factory):
+    """Runs code in QGIS, without a screen and with settings of its own; what it prints is JSON."""
+    home = tmp_path_factory.mktemp("qgis")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "QT_QPA_PLATFORM": "offscreen",
+        "HOME": str(home),
+        "XDG_RUNTIME_DIR": str(home),
+        "LC_ALL": "C.UTF-8",
+    }
+
+    def run(code, *arguments):
+        command = [str(QGIS_PYTHON), "-c", textwrap.dedent(code), *map(str, arguments)]
+        return subprocess.run(
+            command, check=False, capture_output=True, text=True, env=environment, timeout=120
+        )
+
+    if not QGIS_PYTHON.exists() or run("import qgis.core").returncode:
+        pytest.skip("QGIS is not installed (Debian: apt install python3-qgis)")
+
+    def ask(code, *arguments):
+        told = run(code, *arguments)
+        assert told.returncode == 0, told.stderr
+        assert "Warning" not in told.stderr
+        return json.loads(told.stdout.splitlines()[-1])
+
+    return ask
 
 
 @dataclass

@@ -1,9 +1,6 @@
 """Maps become polygons at the command line, and QGIS shows them in their classes' colours."""
 
 import json
-import os
-import subprocess
-from pathlib import Path
 
 import geopandas
 import numpy as np
@@ -139,9 +136,6 @@ def test_maps_of_a_run(tmp_path, trained, configuration):
         assert set(geopandas.read_file(named[0].path)["name"]) >= set(table["name"])
 
 
-QGIS_PYTHON = Path("/usr/bin/python3")
-"""The interpreter that Debian's QGIS belongs to."""
-
 ASK_QGIS = """
 import json, sys
 from qgis.core import QgsApplication, QgsMapRendererSequentialJob, QgsMapSettings, QgsVectorLayer
@@ -175,33 +169,10 @@ app.exitQgis()
 """
 
 
-@pytest.fixture(scope="module")
-def ask_qgis(tmp_path_factory):
-    """Asks QGIS, with settings of its own, how it shows a file."""
-    home = tmp_path_factory.mktemp("qgis")
-    environment = {
-        "PATH": os.environ["PATH"],
-        "QT_QPA_PLATFORM": "offscreen",
-        "HOME": str(home),
-        "XDG_RUNTIME_DIR": str(home),
-    }
-
-    def run(code, *arguments):
-        command = [str(QGIS_PYTHON), "-c", code, *map(str, arguments)]
-        return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
-
-    if not QGIS_PYTHON.exists() or run("import qgis.core").returncode:
-        pytest.skip("QGIS is not installed (Debian: apt install python3-qgis)")
-    return lambda path: run(ASK_QGIS, path, home / "shown.png")
-
-
 @pytest.mark.parametrize("suffix", ["gpkg", "fgb"])
-def test_qgis_shows_classes_by_name_and_colour(tmp_path, a_map, ask_qgis, suffix):
+def test_qgis_shows_classes_by_name_and_colour(tmp_path, a_map, in_qgis, suffix):
     (file,) = polygonize([a_map], tmp_path / f"a.{suffix}")
-    answer = ask_qgis(file.path)
-    assert answer.returncode == 0, answer.stderr
-    assert "Warning" not in answer.stderr
-    assert json.loads(answer.stdout) == {
+    assert in_qgis(ASK_QGIS, file.path, tmp_path / "shown.png") == {
         "valid": True,
         "features": 3,
         "crs": "EPSG:32633",
