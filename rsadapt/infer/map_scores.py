@@ -19,6 +19,12 @@ from rsadapt.progress import Progress, watched
 RASTER_SUFFIXES = (".tif", ".tiff", ".png", ".jp2", ".img", ".vrt")
 """What counts as a raster in a folder; the rest (.xml, .qml, .tfw ...) goes with one."""
 
+COMPANIONS = ("confidence", "entropy", "margin", "probabilities")
+"""The layers besides classes that `predict` writes of a scene."""
+
+MOSAIC = "mosaic"
+"""What the maps of several scenes as one are called, in place of a scene's name."""
+
 CLASSES_TAG = "RSADAPT_CLASSES"
 """The tag of a class map that holds its class table, JSON."""
 
@@ -70,8 +76,8 @@ def scheme_of_maps(maps: Sequence[Path]) -> ClassScheme:
 def pair_by_name(maps: Path, labels: Path) -> list[tuple[Path, Path]]:
     """Pair the maps of one folder with the label rasters of another by file stem.
 
-    A map may carry the suffix "_classes" that `predict_scene` gives it; the confidence map beside
-    it is no class map and is passed over.
+    A map may carry the suffix "_classes" that `predict_scene` gives it; the other layers beside
+    it, and a mosaic of the maps, are passed over.
 
     Args:
         maps: the folder of class maps.
@@ -130,13 +136,14 @@ def _rasters(folder: Path) -> list[Path]:
 
 
 def _class_maps(folder: Path) -> list[Path]:
-    """List the rasters of a folder without the confidence maps that stand beside class maps."""
+    """List the rasters of a folder without the maps that `predict` writes beside class maps."""
     paths = _rasters(folder)
-    companions = {
-        path.stem.removesuffix("_classes") + "_confidence"
-        for path in paths
-        if path.stem.endswith("_classes")
+    scenes = {
+        path.stem.removesuffix("_classes") for path in paths if path.stem.endswith("_classes")
     }
+    companions = {f"{scene}_{layer}" for scene in scenes for layer in COMPANIONS}
+    if scenes - {MOSAIC}:
+        companions.add(f"{MOSAIC}_classes")
     return [path for path in paths if path.stem not in companions]
 
 

@@ -9,7 +9,8 @@ from rsadapt.classes import ClassScheme
 from rsadapt.errors import DataError, MissingFileError
 from rsadapt.geo.grid import Grid
 from rsadapt.geo.writer import write_raster
-from rsadapt.infer.map_scores import evaluate_maps, pair_by_name
+from rsadapt.infer.layers import LAYERS
+from rsadapt.infer.map_scores import COMPANIONS, MOSAIC, evaluate_maps, pair_by_name
 from rsadapt.infer.metrics import ConfusionMatrix
 
 SCHEME = ClassScheme(
@@ -83,6 +84,17 @@ def test_pairs_by_stem_with_or_without_the_suffix(tmp_path):
         (maps / "b.tif", labels / "b.tif"),
         (maps / "c_classes.tif", labels / "c_classes.tif"),
     ]
+
+
+def test_what_predict_writes_beside_class_maps_is_passed_over(tmp_path):
+    assert ("classes", *COMPANIONS) == LAYERS
+    beside = [f"{scene}_{layer}.tif" for scene in ("a", MOSAIC) for layer in LAYERS]
+    maps = touched(tmp_path / "maps", *beside, "a_classes.qml", "a_areas.json", "a_polygons.gpkg")
+    labels = touched(tmp_path / "labels", "a.tif")
+    assert pair_by_name(maps, labels) == [(maps / "a_classes.tif", labels / "a.tif")]
+    alone = touched(tmp_path / "alone", f"{MOSAIC}_classes.tif")
+    whole = touched(tmp_path / "whole", f"{MOSAIC}.tif")
+    assert pair_by_name(alone, whole)[0][0] == alone / f"{MOSAIC}_classes.tif"
 
 
 def test_every_lone_raster_is_named(tmp_path):
