@@ -225,6 +225,13 @@ def link(
         part.replace(path)
 
 
+def companions(path: Path, bands: Bands) -> list[Path]:
+    """The files beside a map that say what its codes mean."""
+    if bands.scheme is None:
+        return []
+    return [file for file in (path.with_suffix(STYLE), Path(f"{path}.aux.xml")) if file.exists()]
+
+
 def _vrt(
     parts: Sequence[tuple[Path, Window]],
     grid: Grid,

@@ -164,7 +164,7 @@ def _place(name: str, grid: Grid, first: str, lattice: Grid) -> tuple[int, int]:
     if grid.crs != lattice.crs:
         raise DataError(
             f"{name}: expected a scene in {lattice.crs}, as {first} is, found {grid.crs}; warp it "
-            f"there (gdalwarp -r near -t_srs), or make a mosaic of each"
+            f"there (gdalwarp -t_srs), or make a mosaic of each"
         )
     to_pixels, t = ~lattice.transform, grid.transform
     corners = [

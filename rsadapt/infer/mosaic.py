@@ -9,14 +9,12 @@ from typing import Literal
 
 from rsadapt.errors import OutputExistsError
 from rsadapt.geo.grid import Grid, Window
-from rsadapt.geo.maps import join, link
+from rsadapt.geo.maps import companions, join, link
 from rsadapt.geo.raster import Raster
-from rsadapt.geo.writer import STYLE
 from rsadapt.infer.layers import Layer, LayerName
+from rsadapt.infer.map_scores import MOSAIC
 
 MosaicKind = Literal["vrt", "cog"]
-
-STEM = "mosaic"
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ def mosaic_files(
         OutputExistsError: for one that is there already, without `overwrite`.
     """
     suffix = ".vrt" if kind == "vrt" else ".tif"
-    files = {layer.name: out / f"{STEM}_{layer.name}{suffix}" for layer in layers}
+    files = {layer.name: out / f"{MOSAIC}_{layer.name}{suffix}" for layer in layers}
     for file in files.values():
         if file.exists() and not (overwrite and file.is_file()):
             raise OutputExistsError(
@@ -82,13 +80,7 @@ def write_mosaic(
             link(parts, path, grid, layer.bands, tags=tags)
         else:
             join(parts, path, grid, layer.bands, tags=tags, overlapping=True)
-    styled = [files[layer.name] for layer in layers if layer.bands.scheme is not None]
-    beside = [
-        file
-        for path in styled
-        for file in (path.with_suffix(STYLE), Path(f"{path}.aux.xml"))
-        if file.exists()
-    ]
+    beside = [file for layer in layers for file in companions(files[layer.name], layer.bands)]
     return PredictedMosaic(files, (*files.values(), *beside))
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsadapt.errors import ConfigError, OutputExistsError
+from rsadapt.errors import ConfigError, DataError, OutputExistsError
 from rsadapt.geo.fingerprint import fingerprint
 from rsadapt.geo.grid import Grid, Window
-from rsadapt.geo.maps import Bands, join
+from rsadapt.geo.maps import Bands, companions, join
 from rsadapt.geo.masked import Mask
 from rsadapt.geo.raster import Raster
 from rsadapt.infer.layers import Layer, LayerName, check_finite
@@ -27,6 +27,9 @@ from rsadapt.infer.panels import Panels, opened
 from rsadapt.infer.pipeline import Network, bytes_per_column, predict_lane
 from rsadapt.infer.tiling import PANEL_ROWS, Blending, Lane, Plan, plan
 from rsadapt.progress import Progress
+
+FINGERPRINT = "RSADAPT_FINGERPRINT"
+"""The tag of a map that tells all that decided it, as one text."""
 
 BUDGET = 400_000_000
 """Bytes that a lane may take: the wider it is, the fewer tiles are predicted twice."""
@@ -71,6 +74,8 @@ class PredictedScene:
     @property
     def note(self) -> str:
         """How fast it went."""
+        if not self.predicted:
+            return "predicted before"
         speed = f"{self.predicted / max(self.seconds, 1e-9) / 1e6:.2g} megapixels/s"
         if self.predicted == self.pixels:
             return speed
@@ -96,7 +101,7 @@ def predict_scene(
     """Write a scene's maps, `<stem>_<layer>.tif`, all or none, on the scene's grid.
 
     Panels are kept until the maps are whole: after an error or a kill, a call with the same
-    arguments goes on and ends with the same bytes.
+    arguments goes on and ends with the same bytes. Maps that such a call has finished are kept.
 
     Args:
         raster: the scene.
@@ -114,7 +119,8 @@ def predict_scene(
         progress: told the scene's name, its pixels done and its pixels in all.
 
     Raises:
-        OutputExistsError: for a map that is there already, without `overwrite`, or `out` a file.
+        OutputExistsError: for a map of another call that is there already, without `overwrite`, or
+            `out` a file.
         ConfigError: for a tile, an overlap or a batch size that cannot be meant.
         ShapeError: where the network answers in another shape.
         DataError: for an unreadable scene, probabilities that are no numbers, or a full disk.
@@ -133,21 +139,26 @@ def predict_scene(
     job = Job(raster, cut, network, tuple(layers), area, grid or raster.grid)
     names = {layer.name: f"{raster.path.stem}_{layer.name}.tif" for layer in layers}
     decided = _facts(job, tiling) | dict(facts)
+    key = fingerprint(decided)
+    files = {name: out / file for name, file in names.items()}
+    extra = [out / name for name in extra_files]
+    pixels = math.prod(raster.grid.shape)
     with _folder(out), opened(out, raster.path.stem, decided) as panels:
         if not panels.publishing:
-            new = (*names.values(), *extra_files)
-            _refuse_existing([out / name for name in new], overwrite=overwrite)
+            if not overwrite and _made([*files.values()], extra, key):
+                beside = [f for layer in layers for f in companions(files[layer.name], layer.bands)]
+                others = sorted([*beside, *extra])
+                return PredictedScene(files, (*files.values(), *others), pixels, 0, 0.0)
+            _refuse_existing([*files.values(), *extra], overwrite=overwrite)
             started, before = time.perf_counter(), _finished_pixels(job, panels)
             _finish_panels(job, panels, progress)
             seconds = time.perf_counter() - started
-            _join(job, panels, names, tags)
+            _join(job, panels, names, {FINGERPRINT: key} | dict(tags or {}))
             if extras is not None:
                 extras({name: panels.maps / file for name, file in names.items()})
         else:
-            seconds, before = 0.0, math.prod(raster.grid.shape)
+            seconds, before = 0.0, pixels
         written = panels.publish(out)
-    pixels = math.prod(raster.grid.shape)
-    files = {name: out / file for name, file in names.items()}
     others = [file for file in written if file not in files.values()]
     return PredictedScene(files, (*files.values(), *others), pixels, pixels - before, seconds)
 
@@ -258,7 +269,7 @@ def _finished_pixels(job: Job, panels: Panels) -> int:
 
 
 def _join(
-    job: Job, panels: Panels, names: Mapping[LayerName, str], tags: Mapping[str, str] | None
+    job: Job, panels: Panels, names: Mapping[LayerName, str], tags: Mapping[str, str]
 ) -> None:
     """Join the panels of each layer to a map, still in the panels' folder.
 
@@ -271,7 +282,7 @@ def _join(
             panels.maps / names[layer.name],
             job.grid,
             layer.bands,
-            tags={"RSADAPT_STARTED": panels.started} | dict(tags or {}),
+            tags={"RSADAPT_STARTED": panels.started} | dict(tags),
         )
 
 
@@ -286,6 +297,16 @@ def _facts(job: Job, tiling: Tiling) -> dict[str, Any]:
         "device": str(network.device),
         "layers": [[layer.name, layer.bands.dtype] for layer in job.layers],
     }
+
+
+def _made(maps: Sequence[Path], extra: Sequence[Path], key: str) -> bool:
+    """Whether all files are there, and maps were decided by what a fingerprint stands for."""
+    if not all(path.is_file() for path in (*maps, *extra)):
+        return False
+    try:
+        return all(Raster(path).tags.get(FINGERPRINT) == key for path in maps)
+    except DataError:
+        return False
 
 
 @contextmanager

@@ -291,8 +291,23 @@ def test_a_stop_while_maps_are_published_is_mended(tmp_path, raster, monkeypatch
     again = scene_to(tmp_path / "maps", raster, predict=None)
     assert all(path.exists() for path in again.files)
     assert not (tmp_path / "maps" / ".scene.panels").exists()
-    with pytest.raises(OutputExistsError, match="scene_classes"):
-        scene_to(tmp_path / "maps", raster)
+
+
+def test_maps_that_the_same_call_finished_are_kept(tmp_path, raster):
+    first = scene_to(tmp_path / "maps", raster)
+    before = contents(tmp_path / "maps")
+    again = scene_to(tmp_path / "maps", raster, predict=None)
+    assert (again.files, again.predicted, again.note) == (first.files, 0, "predicted before")
+    assert contents(tmp_path / "maps") == before
+    for other in (
+        {"kinds": ("classes",)},  # another call
+        {"extra_files": ["scene_more.txt"]},  # the same, of which less was made
+    ):
+        with pytest.raises(OutputExistsError, match="scene_classes"):
+            scene_to(tmp_path / "maps", raster, predict=None, **other)
+    assert contents(tmp_path / "maps") == before
+    replaced = scene_to(tmp_path / "maps", raster, overwrite=True)
+    assert replaced.predicted == replaced.pixels
 
 
 KILLED = """

@@ -3,6 +3,9 @@
 import csv
 import json
 import re
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -278,6 +281,64 @@ def test_stopped_while_more_is_made_it_goes_on_without_predicting(
     assert json.loads((out / "a_areas.json").read_text())["started"] == began
 
 
+@pytest.mark.slow
+def test_killed_at_random_moments_all_that_is_made_is_the_same(trained, configuration, tmp_path):
+    """Rasters to the pixel and tables row by row; time stamps come from the journal."""
+    grid = replace(GRIDS["north"], height=400, width=400)
+    scene = a_scene(configuration, tmp_path / "a.tif", grid)
+    code = (
+        "import sys; from pathlib import Path; from rsadapt.verbs.predict import predict; "
+        "predict(Path(sys.argv[1]), [Path(sys.argv[2])], Path(sys.argv[3]), "
+        "also=['polygons', 'areas', 'stac'])"
+    )
+
+    def start(out):
+        return subprocess.Popen([sys.executable, "-c", code, str(trained), str(scene), str(out)])
+
+    def begun(process, journal):
+        while not journal.exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        return time.perf_counter()
+
+    whole = start(tmp_path / "whole")
+    clock = begun(whole, tmp_path / "whole" / ".a.panels" / "journal.json")
+    assert whole.wait() == 0
+    lasts = time.perf_counter() - clock
+    expected = told_by(tmp_path / "whole")
+    random, gone_on = np.random.default_rng(0), 0
+    for number in range(8):
+        out = tmp_path / f"maps-{number}"
+        journal = out / ".a.panels" / "journal.json"
+        process = start(out)
+        begun(process, journal)
+        time.sleep(random.uniform(0, lasts))
+        process.kill()
+        process.wait()
+        gone_on += journal.exists()
+        began = json.loads(journal.read_text())["started"] if journal.exists() else None
+        assert start(out).wait() == 0
+        found = told_by(out)
+        assert found.keys() == expected.keys()
+        assert began in (None, found["a_areas.json"]["started"])
+        for name in ("a_areas.csv", "a_classes.tif", "a_confidence.tif", "a_polygons.gpkg"):
+            assert np.array_equal(found[name], expected[name]), name
+    assert gone_on >= 4
+
+
+def told_by(folder):
+    """What the files of a folder say, without when they were made."""
+    readers = {
+        ".tif": stored,
+        ".gpkg": lambda file: geopandas.read_file(file).to_wkt().to_numpy(str),
+        ".json": lambda file: json.loads(file.read_text()),
+    }
+    return {
+        file.name: readers.get(file.suffix, lambda file: file.read_text())(file)
+        for file in folder.iterdir()
+    }
+
+
 # Mosaics
 
 
@@ -317,6 +378,21 @@ def test_scenes_make_one_mosaic(trained, neighbours, tmp_path, kind):
             assert cog_validate(path, strict=True) == (True, [], [])
     sample = draw_sample([whole.layers["classes"]], tmp_path / "sample.gpkg", size=20, least=5)
     assert sum(sample.units.values()) >= 20
+
+
+def test_stopped_among_several_scenes_it_goes_on_with_the_next(
+    trained, neighbours, tmp_path, monkeypatch
+):
+    left, _ = neighbours
+    (alone,) = predict(trained, [left], tmp_path / "maps", also=PRODUCTS)
+    first, second, whole = predict(
+        trained, neighbours, tmp_path / "maps", also=PRODUCTS, mosaic="vrt"
+    )
+    assert (first.predicted, second.predicted) == (0, second.pixels)
+    assert first.files == alone.files
+    assert whole.layers["classes"].exists()
+    with pytest.raises(OutputExistsError, match="mosaic_classes"):
+        predict(trained, neighbours, tmp_path / "maps", also=PRODUCTS, mosaic="vrt")
 
 
 def test_scenes_of_shifted_pixels_make_no_mosaic(trained, configuration, neighbours, tmp_path):
