@@ -282,6 +282,7 @@ def _predict_scenes(
     from rsadapt.geo.assumed import stated_grid
     from rsadapt.geo.mosaic import common_grid
     from rsadapt.infer.layers import layers
+    from rsadapt.infer.map_scores import MOSAIC
     from rsadapt.infer.mosaic import mosaic_files, write_mosaic
     from rsadapt.infer.pipeline import Network
     from rsadapt.infer.predict import Tiling, predict_scene
@@ -314,6 +315,11 @@ def _predict_scenes(
     for products, grid in zip(extras, grids, strict=True):
         products.check(out, grid)
     if mosaic is not None:
+        if MOSAIC in named:
+            raise OutputExistsError(
+                f"{named[MOSAIC]}: a scene called '{MOSAIC}' and the mosaic would write the same "
+                f"map; rename it"
+            )
         together = mosaic_files(out, chosen, mosaic, overwrite=overwrite)
         whole, windows = common_grid(
             {str(raster.path): grid for raster, grid in zip(rasters, grids, strict=True)}

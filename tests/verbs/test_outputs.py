@@ -236,7 +236,7 @@ def test_a_scene_without_a_place_gets_what_can_be_said(trained, configuration, t
 
 
 def test_what_cannot_be_meant_is_refused_before_anything_is_predicted(
-    trained, configuration, tmp_path, monkeypatch
+    trained, configuration, tmp_path
 ):
     scene = a_scene(configuration, tmp_path / "a.tif", GRIDS["north"])
     out = tmp_path / "maps"
@@ -250,6 +250,9 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_predicted(
         predict(trained, [scene], out, also=["polygons"], format="shp")
     with pytest.raises(ConfigError, match="smallest area and a simplification of 0 or more"):
         predict(trained, [scene], out, also=["polygons"], smallest_area=-1)
+    whole = a_scene(configuration, tmp_path / "mosaic.tif", GRIDS["north"])
+    with pytest.raises(OutputExistsError, match="a scene called 'mosaic' and the mosaic would"):
+        predict(trained, [scene, whole], out, mosaic="cog")
     assert not out.exists()
     out.mkdir()
     for name in ("a_areas.json", "a_polygons.qml", "mosaic_confidence.vrt"):
