@@ -73,8 +73,10 @@ class PartWriter:
                 tags=None,
                 level=1,
             )
-        self._block: int = self._dataset.block_shapes[0][0]
-        self._row, self._waiting = 0, [self._empty(0)]
+        block: int = self._dataset.block_shapes[0][0]
+        shape = len(self.bands.descriptions), block, self.grid.width
+        self._rows = np.empty(shape, self.bands.dtype)
+        self._row = self._waiting = 0
         return self
 
     def write_rows(self, values: NDArray[Any]) -> None:
@@ -87,9 +89,8 @@ class PartWriter:
             ShapeError: for rows of another width or type, or more than are left.
             DataError: where GDAL cannot write.
         """
-        waiting = sum(rows.shape[1] for rows in self._waiting)
-        left = self.grid.height - self._row - waiting
-        expected = self._empty(0)
+        left = self.grid.height - self._row - self._waiting
+        expected = self._rows
         if (
             values.shape[::2] != expected.shape[::2]
             or values.shape[1] > left
@@ -99,11 +100,14 @@ class PartWriter:
                 f"{self.path}: expected {expected.dtype} rows [{expected.shape[0]}, up to {left}, "
                 f"{self.grid.width}], found {values.dtype} {values.shape}"
             )
-        self._waiting.append(values)
-        there = np.concatenate(self._waiting, axis=1)
-        whole = there.shape[1] // self._block * self._block
-        self._waiting = [there[:, whole:].copy()]
-        self._write(there[:, :whole])
+        done, block = 0, self._rows.shape[1]
+        while done < values.shape[1]:
+            taken = min(block - self._waiting, values.shape[1] - done)
+            self._rows[:, self._waiting : self._waiting + taken] = values[:, done : done + taken]
+            self._waiting += taken
+            done += taken
+            if self._waiting == block:
+                self._write()
 
     def __exit__(
         self,
@@ -114,7 +118,7 @@ class PartWriter:
         try:
             with explained(self.path), self._dataset:
                 if error is None:
-                    self._write(np.concatenate(self._waiting, axis=1))
+                    self._write()
             if error is None:
                 self._finish()
         finally:
@@ -129,17 +133,14 @@ class PartWriter:
         with explained(self.path):
             publish(self._unfinished, self.path)
 
-    def _empty(self, rows: int) -> NDArray[Any]:
-        shape = len(self.bands.descriptions), rows, self.grid.width
-        return np.empty(shape, self.bands.dtype)
-
-    def _write(self, values: NDArray[Any]) -> None:
-        rows = values.shape[1]
-        if rows:
+    def _write(self) -> None:
+        """Write the rows that wait."""
+        if self._waiting:
             with explained(self.path):
-                place = RasterioWindow(0, self._row, self.grid.width, rows)
-                self._dataset.write(values, window=place)
-            self._row += rows
+                place = RasterioWindow(0, self._row, self.grid.width, self._waiting)
+                self._dataset.write(self._rows[:, : self._waiting], window=place)
+            self._row += self._waiting
+            self._waiting = 0
 
 
 def join(

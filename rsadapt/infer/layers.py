@@ -33,20 +33,12 @@ class Layer:
     name: LayerName
     bands: Bands
 
-    def of(self, probabilities: Tensor, valid: NDArray[np.bool_]) -> NDArray[np.generic]:
-        """The stored values [bands, height, width] of some pixels.
+    def of(self, probabilities: Tensor) -> Tensor:
+        """The stored values [bands, height, width] of some pixels, valid or not.
 
         Args:
             probabilities: float32 [classes, height, width], on any device.
-            valid: bool [height, width].
         """
-        stored = self._stored(probabilities).cpu().numpy()
-        filled: NDArray[np.generic] = np.where(
-            valid, stored, np.asarray(self.bands.nodata, self.bands.dtype)
-        )
-        return filled
-
-    def _stored(self, probabilities: Tensor) -> Tensor:
         if self.bands.scheme is not None:
             codes = torch.tensor(self.bands.scheme.codes, dtype=torch.uint8)
             return codes.to(probabilities.device)[probabilities.argmax(dim=0)][None]
@@ -109,15 +101,53 @@ def _in_steps(*descriptions: str) -> Bands:
     return Bands(descriptions, "uint8", NODATA, scale=1 / CONFIDENCE_STEPS)
 
 
-def check_finite(probabilities: Tensor, valid: NDArray[np.bool_], *, where: Location) -> None:
-    """Make sure that a network's probabilities are numbers.
+class LayerRows:
+    """Rows of layers, put together from pieces on the network's device.
 
-    Raises:
-        DataError: where they are not.
+    Args:
+        layers: which.
+        shape: (rows, columns).
+        device: where probabilities come from.
     """
-    finite = torch.isfinite(probabilities).all(dim=0).cpu().numpy()
-    if not finite[valid].all():
-        raise DataError(
-            f"{where}: the network's probabilities are not finite; its training has diverged, "
-            f"so predict with an earlier checkpoint"
-        )
+
+    def __init__(
+        self, layers: Sequence[Layer], shape: tuple[int, int], device: torch.device | str
+    ) -> None:
+        self.layers = tuple(layers)
+        self.stored = [
+            torch.empty(
+                (len(layer.bands.descriptions), *shape),
+                dtype=getattr(torch, layer.bands.dtype),
+                device=device,
+            )
+            for layer in layers
+        ]
+        self.finite = torch.empty(shape, dtype=torch.bool, device=device)
+
+    def put(self, columns: slice, probabilities: Tensor) -> None:
+        """Fill columns by probabilities, float32 [classes, rows, columns]."""
+        for layer, stored in zip(self.layers, self.stored, strict=True):
+            stored[:, :, columns] = layer.of(probabilities)
+        self.finite[:, columns] = torch.isfinite(probabilities.sum(dim=0))  # what is none spreads
+
+    def take(self, mapped: NDArray[np.bool_], *, where: Location) -> dict[str, NDArray[np.generic]]:
+        """The stored values [bands, rows, columns] by name, nodata where nothing is mapped.
+
+        Args:
+            mapped: bool [rows, columns]; where it holds, columns have been put.
+            where: the scene, for messages.
+
+        Raises:
+            DataError: where probabilities are no numbers.
+        """
+        if not self.finite.cpu().numpy()[mapped].all():
+            raise DataError(
+                f"{where}: the network's probabilities are not finite; its training has diverged, "
+                f"so predict with an earlier checkpoint"
+            )
+        found: dict[str, NDArray[np.generic]] = {}
+        for layer, stored in zip(self.layers, self.stored, strict=True):
+            values = stored.cpu().numpy()
+            np.copyto(values, np.asarray(layer.bands.nodata, values.dtype), where=~mapped)
+            found[layer.name] = values
+        return found

@@ -17,15 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsadapt.errors import ConfigError, DataError, OutputExistsError
+from rsadapt.geo.cache import small_cache
 from rsadapt.geo.fingerprint import fingerprint
 from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.maps import Bands, companions, join
 from rsadapt.geo.masked import Mask
 from rsadapt.geo.raster import Raster
-from rsadapt.infer.layers import Layer, LayerName, check_finite
+from rsadapt.infer.layers import Layer, LayerName, LayerRows
 from rsadapt.infer.panels import Panels, opened
 from rsadapt.infer.pipeline import Network, bytes_per_column, predict_lane
-from rsadapt.infer.tiling import PANEL_ROWS, Blending, Lane, Plan, plan
+from rsadapt.infer.tiling import BLOCK, PANEL_ROWS, Blending, Lane, Plan, plan
 from rsadapt.progress import Progress
 
 FINGERPRINT = "RSADAPT_FINGERPRINT"
@@ -132,7 +133,7 @@ def predict_scene(
         tile=tiling.tile,
         overlap=tiling.overlap,
         blending=tiling.blending,
-        widest=BUDGET // bytes_per_column(network, tiling.tile),
+        widest=BUDGET // _bytes_per_column(network, layers, raster, tiling),
     )
     if out.is_file():
         raise OutputExistsError(f"expected a folder for the maps, found a file at {out}; name one")
@@ -161,6 +162,17 @@ def predict_scene(
         written = panels.publish(out)
     others = [file for file in written if file not in files.values()]
     return PredictedScene(files, (*files.values(), *others), pixels, pixels - before, seconds)
+
+
+def _bytes_per_column(
+    network: Network, layers: Sequence[Layer], raster: Raster, tiling: Tiling
+) -> int:
+    """What a column of a lane takes in memory, rows that wait to be written among it."""
+    pixel = sum(
+        np.dtype(layer.bands.dtype).itemsize * len(layer.bands.descriptions) for layer in layers
+    )
+    pipeline = bytes_per_column(network, raster, tiling.tile, tiling.overlap)
+    return pipeline + (pixel + 1) * (BLOCK + 2 * tiling.tile)
 
 
 @dataclass(frozen=True)
@@ -213,7 +225,7 @@ def predict_panels(
     windows = [job.cut.panel(lane, number) for number in numbers]
     pieces = _pieces(job, lane, windows)
     bands: dict[str, Bands] = {layer.name: layer.bands for layer in job.layers}
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    with small_cache(job.raster), ThreadPoolExecutor(max_workers=1) as pool:
         for number, window in zip(numbers, windows, strict=True):
             grid = job.grid.crop(window)
             with panels.writing(lane.number, number, grid, bands) as writer:
@@ -232,16 +244,30 @@ def _pieces(
     job: Job, lane: Lane, windows: Sequence[Window]
 ) -> Iterator[dict[str, NDArray[np.generic]]]:
     """What is stored of each layer [bands, rows, columns], cut where panels end."""
-    first, stop = windows[0].row, windows[-1].row_stop
-    for start, probabilities, valid in predict_lane(
-        job.raster, job.cut, lane, job.network, first=first, stop=stop, area=job.area
-    ):
-        check_finite(probabilities, valid, where=job.raster.path)
-        row, end = start, start + len(valid)
+    for start, rows in _rows(job, lane, windows[0].row, windows[-1].row_stop):
+        row, end = start, start + next(iter(rows.values())).shape[1]
         while row < end:
             cut = slice(row - start, min(end, (row // PANEL_ROWS + 1) * PANEL_ROWS) - start)
-            yield {layer.name: layer.of(probabilities[:, cut], valid[cut]) for layer in job.layers}
+            yield {name: values[:, cut] for name, values in rows.items()}
             row = cut.stop + start
+
+
+def _rows(
+    job: Job, lane: Lane, first: int, stop: int
+) -> Iterator[tuple[int, dict[str, NDArray[np.generic]]]]:
+    """The first of some rows, and what is stored of each layer [bands, rows, columns]."""
+    pieces = predict_lane(
+        job.raster, job.cut, lane, job.network, first=first, stop=stop, area=job.area
+    )
+    for window, probabilities, valid in pieces:
+        if window.col == lane.start:
+            rows = LayerRows(job.layers, (window.height, lane.width), job.network.device)
+            mapped = []
+        if valid.any():
+            rows.put(slice(window.col - lane.start, window.col_stop - lane.start), probabilities)
+        mapped.append(valid)
+        if window.col_stop == lane.stop:
+            yield window.row, rows.take(np.concatenate(mapped, axis=1), where=job.raster.path)
 
 
 def _finish_panels(job: Job, panels: Panels, progress: Progress | None) -> None:
@@ -276,14 +302,15 @@ def _join(
     What a kill left there while maps were made would be published else.
     """
     shutil.rmtree(panels.maps, ignore_errors=True)
-    for layer in job.layers:
-        join(
-            panels.parts(layer.name, job.windows),
-            panels.maps / names[layer.name],
-            job.grid,
-            layer.bands,
-            tags={"RSADAPT_STARTED": panels.started} | dict(tags),
-        )
+    with small_cache():
+        for layer in job.layers:
+            join(
+                panels.parts(layer.name, job.windows),
+                panels.maps / names[layer.name],
+                job.grid,
+                layer.bands,
+                tags={"RSADAPT_STARTED": panels.started} | dict(tags),
+            )
 
 
 def _facts(job: Job, tiling: Tiling) -> dict[str, Any]:
@@ -292,7 +319,8 @@ def _facts(job: Job, tiling: Tiling) -> dict[str, Any]:
     return {
         "scene": fingerprint(job.raster, job.area),
         "grid": [job.grid.shape, tuple(job.grid.transform)[:6], str(job.grid.crs)],
-        "tiling": [tiling.tile, tiling.overlap, tiling.blending, PANEL_ROWS, BUDGET],
+        "tiling": [tiling.tile, tiling.overlap, tiling.blending, PANEL_ROWS],
+        "lanes": [lane.stop for lane in job.cut.lanes],
         "network": [network.bands, network.normalise.to_dict(), network.batch_size],
         "device": str(network.device),
         "layers": [[layer.name, layer.bands.dtype] for layer in job.layers],

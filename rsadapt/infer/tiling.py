@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Literal
 
@@ -59,13 +60,14 @@ def spans(length: int, tile: int, overlap: int, blending: Blending = "hann") -> 
     By "hann" weights rise over the overlap as half a Hann window, sin^2 (Harris 1978, "On the use
     of windows for harmonic analysis", section V-C), taken at pixel centres so that none is zero.
     They are flat elsewhere and on the raster's own border; where one tile lies alone its weight is
-    exactly one. By "crop" every pixel belongs to one tile: neighbours meet in the middle of their
-    overlap. The weight of a tile's pixel is the product of its row's and its column's.
+    exactly one. By "crop" every pixel belongs to one tile. The last tile ends with the axis, and
+    where it shares more with its neighbour than the overlap, they meet in the middle of that. The
+    weight of a tile's pixel is the product of its row's and its column's.
 
     Args:
         length: pixels along the axis.
         tile: pixels of a tile; a shorter axis is one span.
-        overlap: pixels that neighbours share, fewer than `tile`; the last two may share more.
+        overlap: pixels that neighbours see both, fewer than `tile`; the last two may see more.
         blending: how neighbours share them.
 
     Raises:
@@ -75,28 +77,25 @@ def spans(length: int, tile: int, overlap: int, blending: Blending = "hann") -> 
         raise ConfigError(f"overlap must lie in 0..{tile - 1} for tiles of {tile}, found {overlap}")
     size = min(tile, length)
     starts = tile_starts(length, tile, tile - overlap)
-    if blending == "crop":
-        meet = [(after + before + size) // 2 for before, after in pairwise(starts)]
-        cuts = [0, *meet, length]
-        return [
-            Span(start, first, np.ones(stop - first, np.float32))
-            for start, (first, stop) in zip(starts, pairwise(cuts), strict=True)
-        ]
+    shared = overlap if blending == "hann" else 0
+    meet = [(after + before + size - shared) // 2 for before, after in pairwise(starts)]
+    firsts, stops = [0, *meet], [*(first + shared for first in meet), length]
     tapered = [
-        _taper(size, overlap, before=start > 0, after=start + size < length) for start in starts
+        _taper(stop - first, shared, before=first > 0, after=stop < length)
+        for first, stop in zip(firsts, stops, strict=True)
     ]
     total = np.zeros(length)
-    for start, weights in zip(starts, tapered, strict=True):
-        total[start : start + size] += weights
+    for first, weights in zip(firsts, tapered, strict=True):
+        total[first : first + len(weights)] += weights
     return [
-        Span(start, start, (weights / total[start : start + size]).astype(np.float32))
-        for start, weights in zip(starts, tapered, strict=True)
+        Span(start, first, (weights / total[first : first + len(weights)]).astype(np.float32))
+        for start, first, weights in zip(starts, firsts, tapered, strict=True)
     ]
 
 
 def _taper(size: int, overlap: int, *, before: bool, after: bool) -> NDArray[np.float64]:
     """Return ones that rise where a neighbour lies before and fall where one lies after."""
-    rise = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap) ** 2
+    rise = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / max(1, overlap)) ** 2
     weights = np.ones(size)
     if before:
         weights[:overlap] *= rise
@@ -129,6 +128,12 @@ class Lane:
     def width(self) -> int:
         """Columns that are predicted."""
         return self.stop - self.start
+
+    @cached_property
+    def followed(self) -> dict[Span, int]:
+        """For each span the first pixel that a later one has a share of, or the lane's end."""
+        starts = [*(span.start for span in self.spans[1:]), self.stop]
+        return dict(zip(self.spans, starts, strict=True))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 
 from rsadapt.classes import ClassScheme
 from rsadapt.errors import DataError
-from rsadapt.infer.layers import LAYERS, check_finite, layers
+from rsadapt.infer.layers import LAYERS, LayerRows, layers
 
 SCHEME = ClassScheme(("water", "forest", "field"), ((10,), (20,), (30,)), ((0, 0, 255),) * 3)
 VALID = np.array([[True, True], [True, False]])
@@ -17,7 +17,10 @@ SHARES = torch.tensor(
 
 def stored(name, **options):
     (layer,) = layers([name], SCHEME, **options)
-    values = layer.of(SHARES, VALID)
+    rows = LayerRows([layer], (2, 2), "cpu")
+    rows.put(slice(1, 2), SHARES[:, :, 1:])
+    rows.put(slice(0, 1), SHARES[:, :, :1])
+    values = rows.take(VALID, where="a.tif")[name]
     assert values.dtype == layer.bands.dtype
     assert len(values) == len(layer.bands.descriptions)
     return values
@@ -55,7 +58,7 @@ def test_one_class_is_sure():
     one = ClassScheme(("water",), ((10,),), ((0, 0, 255),))
     for name, expected in (("margin", 254), ("entropy", 0), ("confidence", 254)):
         (layer,) = layers([name], one)
-        assert (layer.of(torch.ones(1, 2, 2), np.ones((2, 2), bool)) == expected).all()
+        assert (layer.of(torch.ones(1, 2, 2)) == expected).all()
 
 
 def test_layers_come_in_one_order():
@@ -64,9 +67,15 @@ def test_layers_come_in_one_order():
 
 
 def test_probabilities_that_are_no_numbers_are_refused():
+    def told(shares):
+        rows = LayerRows([], (2, 2), "cpu")
+        rows.put(slice(0, 2), shares)
+        return rows.take(VALID, where="a.tif")
+
     shares = SHARES.clone()
     shares[0, 1, 1] = torch.nan
-    check_finite(shares, VALID, where="a.tif")
-    shares[2, 0, 0] = torch.nan
-    with pytest.raises(DataError, match=r"a\.tif.*not finite"):
-        check_finite(shares, VALID, where="a.tif")
+    assert told(shares) == {}
+    for wrong in (torch.nan, torch.inf, -torch.inf):
+        shares[2, 0, 0] = wrong
+        with pytest.raises(DataError, match=r"a\.tif.*not finite"):
+            told(shares)

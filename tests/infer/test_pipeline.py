@@ -34,6 +34,7 @@ class MemoryRaster:
     def __post_init__(self):
         self.path = Path("memory.tif")
         self.grid = Grid(*self.valid.shape, Affine.scale(1, -1), None)
+        self.dtype = str(self.values.dtype)
         self.windows = []
 
     def read(self, window, bands):
@@ -76,21 +77,23 @@ def predicted(
     """Probabilities [classes, rows, width] and validity of a scene's rows, from all its lanes."""
     network = replace(NETWORK, **changes)
     cut = plan(raster.grid.shape, tile=tile, overlap=overlap, blending=blending, widest=widest)
-    lanes = []
+    stop = stop or raster.grid.height
+    shape = stop - first, raster.grid.width
+    found, mapped = torch.full((3, *shape), torch.nan), np.zeros(shape, bool)
+    times = np.zeros(shape, int)
     for lane in cut.lanes:
-        row, answers, valids = first, [], []
-        stop = stop or raster.grid.height
-        for start, probabilities, valid in predict_lane(
+        row = first
+        for window, probabilities, valid in predict_lane(
             raster, cut, lane, network, first=first, stop=stop, area=area
         ):
-            assert start == row
-            answers.append(probabilities.clone())
-            valids.append(valid)
-            row += len(valid)
+            assert row in (window.row, window.row - window.height)  # row after row
+            row = window.row_stop if window.col_stop == lane.stop else window.row
+            place = slice(window.row - first, window.row_stop - first), window.slices[1]
+            found[:, *place], mapped[place] = probabilities, valid
+            times[place] += 1
         assert row == stop
-        lanes.append((torch.cat(answers, dim=1), np.concatenate(valids)))
-    answers, valids = zip(*lanes, strict=True)
-    return torch.cat(answers, dim=2), np.concatenate(valids, axis=1)
+    assert (times == 1).all()
+    return found, mapped
 
 
 def whole(raster, predict=pixelwise):
@@ -146,13 +149,34 @@ def test_rows_do_not_depend_on_where_a_call_begins_or_ends(blending):
         np.testing.assert_array_equal(valid, raster.valid[first:stop])
 
 
-def test_lanes_meet_without_a_seam(monkeypatch):
-    monkeypatch.setattr(tiling, "BLOCK", 16)
-    raster = scene(40, 100)
-    whole_width, _ = predicted(raster)
-    in_lanes, valid = predicted(raster, widest=32)
-    torch.testing.assert_close(in_lanes, whole_width, rtol=0, atol=1e-6)
-    np.testing.assert_array_equal(valid, raster.valid)
+@given(
+    st.tuples(st.integers(1, 30), st.integers(1, 40)),
+    tilings(),
+    st.sampled_from(["hann", "crop"]),
+    st.integers(1, 20),
+    st.data(),
+)
+@settings(deadline=None, max_examples=60)
+def test_lanes_and_calls_meet_without_a_seam(shape, tiled, blending, widest, data):
+    raster = scene(*shape)
+    tile, overlap = tiled
+    first = data.draw(st.integers(0, shape[0] - 1))
+    stop = data.draw(st.integers(first + 1, shape[0]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiling, "BLOCK", 4)
+        found, valid = predicted(
+            raster,
+            tile=tile,
+            overlap=overlap,
+            blending=blending,
+            widest=widest,
+            first=first,
+            stop=stop,
+        )
+    np.testing.assert_array_equal(valid, raster.valid[first:stop])
+    mask = torch.from_numpy(valid)
+    expected = whole(raster)[:, first:stop]
+    torch.testing.assert_close(found[:, mask], expected[:, mask], rtol=0, atol=1e-6)
 
 
 def test_a_pixel_of_one_tile_has_exactly_its_probability():
@@ -245,8 +269,8 @@ def test_each_block_is_read_once_and_little_is_read_ahead(readers):
     raster = scene(4000, 20, block_shape=(100, 20))
     cut = plan(raster.grid.shape, tile=16, overlap=4, blending="hann", widest=512)
     network = replace(NETWORK, readers=readers)
-    for row, *_ in predict_lane(raster, cut, cut.lanes[0], network, first=0, stop=4000):
-        ahead = max(window.row for window in raster.windows) - row
+    for window, *_ in predict_lane(raster, cut, cut.lanes[0], network, first=0, stop=4000):
+        ahead = max(read.row for read in raster.windows) - window.row
         assert ahead <= 200 * (readers + 2)
     starts = sorted(window.row for window in raster.windows)
     assert starts == list(range(0, 4000, 200))

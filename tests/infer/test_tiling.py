@@ -1,5 +1,7 @@
 """How a scene is cut."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -38,6 +40,16 @@ def test_blending_weights_are_flat_but_on_the_overlap():
     assert (last[4:] == 1).all()
     assert (np.diff(first[11:]) < 0).all()
     np.testing.assert_allclose(first[12:] + second[:4], 1, atol=1e-6)
+
+
+@given(st.integers(1, 200), tilings())
+def test_neighbours_share_the_overlap_alone_in_the_middle_of_what_both_see(length, tiling):
+    tile, overlap, blending = tiling
+    shared = overlap if blending == "hann" else 0
+    for before, after in pairwise(spans(length, tile, overlap, blending)):
+        assert before.stop - after.start == shared
+        left, right = after.start - after.tile, before.tile + tile - before.stop
+        assert right - left in (0, 1)
 
 
 @given(st.integers(1, 200), tilings())
