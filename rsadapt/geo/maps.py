@@ -19,6 +19,7 @@ from rsadapt.errors import DataError, ShapeError
 from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.legend import auxiliary_xml, raster_style
 from rsadapt.geo.mosaic import vrt_text
+from rsadapt.geo.room import room
 from rsadapt.geo.writer import BLOCK, SIDECARS, STYLE, create, explained, folder_beside, publish
 
 
@@ -75,7 +76,7 @@ class PartWriter:
             )
         block: int = self._dataset.block_shapes[0][0]
         shape = len(self.bands.descriptions), block, self.grid.width
-        self._rows = np.empty(shape, self.bands.dtype)
+        self._rows = room(shape, self.bands.dtype)
         self._row = self._waiting = 0
         return self
 

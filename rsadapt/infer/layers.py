@@ -16,6 +16,7 @@ from rsadapt.classes import CONFIDENCE_STEPS, NODATA, ClassScheme
 from rsadapt.errors import DataError
 from rsadapt.geo.location import Location
 from rsadapt.geo.maps import Bands
+from rsadapt.geo.room import room
 
 LayerName = Literal["classes", "confidence", "entropy", "margin", "probabilities"]
 LAYERS: tuple[LayerName, ...] = get_args(LayerName)
@@ -102,11 +103,11 @@ def _in_steps(*descriptions: str) -> Bands:
 
 
 class LayerRows:
-    """Rows of layers, put together from pieces on the network's device.
+    """Room for rows of layers, put together from pieces on the network's device.
 
     Args:
         layers: which.
-        shape: (rows, columns).
+        shape: (rows, columns), so many rows at most.
         device: where probabilities come from.
     """
 
@@ -114,40 +115,50 @@ class LayerRows:
         self, layers: Sequence[Layer], shape: tuple[int, int], device: torch.device | str
     ) -> None:
         self.layers = tuple(layers)
-        self.stored = [
-            torch.empty(
-                (len(layer.bands.descriptions), *shape),
-                dtype=getattr(torch, layer.bands.dtype),
-                device=device,
+        self._stored = [
+            torch.from_numpy(room((len(layer.bands.descriptions), *shape), layer.bands.dtype)).to(
+                device
             )
             for layer in layers
         ]
-        self.finite = torch.empty(shape, dtype=torch.bool, device=device)
+        self._finite = torch.from_numpy(room(shape, bool)).to(device)
+        self._mapped = room(shape, bool)
 
-    def put(self, columns: slice, probabilities: Tensor) -> None:
-        """Fill columns by probabilities, float32 [classes, rows, columns]."""
-        for layer, stored in zip(self.layers, self.stored, strict=True):
-            stored[:, :, columns] = layer.of(probabilities)
-        self.finite[:, columns] = torch.isfinite(probabilities.sum(dim=0))  # what is none spreads
-
-    def take(self, mapped: NDArray[np.bool_], *, where: Location) -> dict[str, NDArray[np.generic]]:
-        """The stored values [bands, rows, columns] by name, nodata where nothing is mapped.
+    def put(self, columns: slice, probabilities: Tensor, mapped: NDArray[np.bool_]) -> None:
+        """Fill columns.
 
         Args:
-            mapped: bool [rows, columns]; where it holds, columns have been put.
+            columns: which.
+            probabilities: float32 [classes, rows, columns].
+            mapped: bool [rows, columns]; all else becomes nodata.
+        """
+        rows = slice(0, len(mapped))
+        self._mapped[rows, columns] = mapped
+        if not mapped.any():
+            return
+        for layer, stored in zip(self.layers, self._stored, strict=True):
+            stored[:, rows, columns] = layer.of(probabilities)
+        self._finite[rows, columns] = torch.isfinite(probabilities.sum(dim=0))  # NaN spreads
+
+    def take(self, rows: int, *, where: Location) -> dict[str, NDArray[np.generic]]:
+        """What is stored of the first rows [bands, rows, columns], by name, until more is put.
+
+        Args:
+            rows: how many, all columns of which have been put.
             where: the scene, for messages.
 
         Raises:
             DataError: where probabilities are no numbers.
         """
-        if not self.finite.cpu().numpy()[mapped].all():
+        mapped, finite = self._mapped[:rows], self._finite[:rows].cpu().numpy()
+        if not finite[mapped].all():
             raise DataError(
                 f"{where}: the network's probabilities are not finite; its training has diverged, "
                 f"so predict with an earlier checkpoint"
             )
         found: dict[str, NDArray[np.generic]] = {}
-        for layer, stored in zip(self.layers, self.stored, strict=True):
-            values = stored.cpu().numpy()
+        for layer, stored in zip(self.layers, self._stored, strict=True):
+            values = stored[:, :rows].cpu().numpy()
             np.copyto(values, np.asarray(layer.bands.nodata, values.dtype), where=~mapped)
             found[layer.name] = values
         return found

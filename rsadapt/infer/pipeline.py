@@ -19,6 +19,7 @@ from rsadapt.geo.grid import Window
 from rsadapt.geo.masked import Mask
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
+from rsadapt.geo.room import room
 from rsadapt.infer.answers import answers_of
 from rsadapt.infer.tiling import Lane, Plan, Span
 
@@ -120,7 +121,7 @@ def predict_lane(
                 finished = sums.finished(batch.due, column)
                 if finished is not None:
                     window, probabilities = finished
-                    columns = slice(window.col - lane.start, window.col_stop - lane.start)
+                    columns = slice(window.col - batch.start, window.col_stop - batch.start)
                     yield window, probabilities, batch.mapped[:, columns]
                 sums.go_on(batch.due, column)
             del answers  # before the next are made
@@ -154,8 +155,11 @@ class _Sums:
     def __init__(self, lane: Lane, sizes: tuple[int, int, int], device: torch.device | str) -> None:
         classes, tile, shared = sizes
         self._lane = lane
-        self._tile = torch.empty((classes, tile, tile), device=device)  # from its share's first on
-        self._above = torch.empty((classes, shared, lane.width), device=device)
+        tile_room = room((classes, tile, tile), np.float32)  # from its share's first on
+        above_room = room((classes, shared, lane.width), np.float32)
+        self._tile, self._above = (
+            torch.from_numpy(array).to(device) for array in (tile_room, above_room)
+        )
         self._from_above = 0  # rows that the tiles above have a share of, too
         self._from_left = 0  # columns that the tiles before have a share of, too
 
@@ -223,13 +227,18 @@ class _Batch:
         due: the row of tiles, and what is finished with it.
         columns: where they lie in it, and whether they are to be predicted.
         room: images float32 [tiles, bands, tile, tile], normalised, of those to be predicted first.
-        mapped: which pixels of the rows due to map, of all columns of the lane.
+        mapped: which pixels to map of those that are finished with them, bool [rows, columns].
     """
 
     due: _Due
     columns: Sequence[tuple[Span, bool]]
     room: Tensor
     mapped: NDArray[np.bool_]
+
+    @property
+    def start(self) -> int:
+        """The first column of `mapped`."""
+        return self.columns[0][0].start
 
 
 def _one_ahead(batches: Generator[_Batch, None, None]) -> Generator[_Batch, None, None]:
@@ -265,21 +274,23 @@ class _Rooms:
             self._free.append(room)
 
     def _new(self) -> Tensor:
-        return torch.empty(self.shape, pin_memory=self._pinned)
+        if self._pinned:
+            return torch.empty(self.shape, pin_memory=True)
+        return torch.from_numpy(room(self.shape, np.float32))
 
 
 def _batches(source: Source, due: Sequence[_Due], rooms: _Rooms) -> Generator[_Batch, None, None]:
     """Yield the tiles of each row of tiles in turn, at most `batch_size` to predict at once."""
     lane, tile = source.lane, rooms.shape[-1]
-    inside = slice(lane.start - lane.read_start, lane.stop - lane.read_start)
     with closing(_strips(source, [each.row for each in due], tile)) as strips:
         for each, strip in zip(due, strips, strict=True):
-            mapped = strip.mapped(each.begin, each.end)[:, inside]
             for columns in _grouped(strip, tile):
                 room = rooms.take()
                 seen = [column.tile - lane.read_start for column, seen in columns if seen]
                 for image, place in zip(room.numpy(), seen, strict=False):
                     strip.image(place, image)
+                first, last = columns[0][0].start, lane.followed[columns[-1][0]]
+                mapped = strip.mapped(each, slice(first - lane.read_start, last - lane.read_start))
                 yield _Batch(each, columns, room, mapped)
 
 
@@ -344,9 +355,9 @@ class Source:
     def chunk(self, rows: int) -> _Chunk:
         """Room for rows that are read."""
         shape = rows, self.width
-        values = np.empty((len(self.network.bands), *shape), self.raster.dtype)
-        valid = np.empty(shape, bool)
-        return _Chunk(values, valid, valid if self.area is None else np.empty(shape, bool))
+        values = room((len(self.network.bands), *shape), self.raster.dtype)
+        valid = room(shape, bool)
+        return _Chunk(values, valid, valid if self.area is None else room(shape, bool))
 
 
 @dataclass(frozen=True, eq=False)
@@ -395,11 +406,11 @@ class _Strip:
             for chunk, own, _ in self._held(self.top, self.top + self.height)
         )
 
-    def mapped(self, begin: int, end: int) -> NDArray[np.bool_]:
-        """A copy of which pixels of some rows to map."""
-        out = np.empty((max(0, end - begin), self.source.width), bool)
-        for chunk, own, rows in self._held(begin, end):
-            out[rows] = chunk.mapped[own]
+    def mapped(self, due: _Due, columns: slice) -> NDArray[np.bool_]:
+        """A copy of which pixels of the rows due to map, of some columns."""
+        out = np.empty((max(0, due.end - due.begin), columns.stop - columns.start), bool)
+        for chunk, own, rows in self._held(due.begin, due.end):
+            out[rows] = chunk.mapped[own, columns]
         return out
 
     def image(self, column: int, out: NDArray[np.float32]) -> None:

@@ -259,15 +259,14 @@ def _rows(
     pieces = predict_lane(
         job.raster, job.cut, lane, job.network, first=first, stop=stop, area=job.area
     )
-    for window, probabilities, valid in pieces:
-        if window.col == lane.start:
-            rows = LayerRows(job.layers, (window.height, lane.width), job.network.device)
-            mapped = []
-        if valid.any():
-            rows.put(slice(window.col - lane.start, window.col_stop - lane.start), probabilities)
-        mapped.append(valid)
-        if window.col_stop == lane.stop:
-            yield window.row, rows.take(np.concatenate(mapped, axis=1), where=job.raster.path)
+    shape = job.cut.tile, lane.width
+    rooms = [LayerRows(job.layers, shape, job.network.device) for _ in range(2)]
+    for window, probabilities, mapped in pieces:
+        columns = slice(window.col - lane.start, window.col_stop - lane.start)
+        rooms[0].put(columns, probabilities, mapped)
+        if columns.stop == lane.width:
+            yield window.row, rooms[0].take(window.height, where=job.raster.path)
+            rooms.reverse()  # what was taken is written while the next rows are predicted
 
 
 def _finish_panels(job: Job, panels: Panels, progress: Progress | None) -> None:

@@ -17,10 +17,10 @@ SHARES = torch.tensor(
 
 def stored(name, **options):
     (layer,) = layers([name], SCHEME, **options)
-    rows = LayerRows([layer], (2, 2), "cpu")
-    rows.put(slice(1, 2), SHARES[:, :, 1:])
-    rows.put(slice(0, 1), SHARES[:, :, :1])
-    values = rows.take(VALID, where="a.tif")[name]
+    rows = LayerRows([layer], (3, 2), "cpu")
+    rows.put(slice(1, 2), SHARES[:, :, 1:], VALID[:, 1:])
+    rows.put(slice(0, 1), SHARES[:, :, :1], VALID[:, :1])
+    values = rows.take(2, where="a.tif")[name]
     assert values.dtype == layer.bands.dtype
     assert len(values) == len(layer.bands.descriptions)
     return values
@@ -69,8 +69,8 @@ def test_layers_come_in_one_order():
 def test_probabilities_that_are_no_numbers_are_refused():
     def told(shares):
         rows = LayerRows([], (2, 2), "cpu")
-        rows.put(slice(0, 2), shares)
-        return rows.take(VALID, where="a.tif")
+        rows.put(slice(0, 2), shares, VALID)
+        return rows.take(2, where="a.tif")
 
     shares = SHARES.clone()
     shares[0, 1, 1] = torch.nan
