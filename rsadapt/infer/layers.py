@@ -41,8 +41,7 @@ class Layer:
             probabilities: float32 [classes, height, width], on any device.
         """
         if self.bands.scheme is not None:
-            codes = torch.tensor(self.bands.scheme.codes, dtype=torch.uint8)
-            return codes.to(probabilities.device)[probabilities.argmax(dim=0)][None]
+            return _most_probable(self.bands.scheme.codes, probabilities)[None]
         if self.name == "probabilities" and self.bands.dtype == "float32":
             return probabilities
         return (
@@ -52,6 +51,30 @@ class Layer:
         )
 
 
+def _most_probable(codes: Sequence[int], probabilities: Tensor) -> Tensor:
+    """The code of the most probable class of each pixel, the first of equals; uint8 [h, w].
+
+    Class by class, in arithmetic that vectorises: on the CPU `argmax` over the first axis takes 15
+    times as long with 19 classes and 38 times with 6, and filling by a mask 4 times.
+    """
+    found = torch.full_like(probabilities[0], codes[0], dtype=torch.uint8)
+    highest = probabilities[0].clone()
+    for code, share in zip(codes[1:], probabilities[1:], strict=True):
+        higher = (share > highest).view(torch.uint8)
+        found.mul_(1 - higher).add_(higher, alpha=code)
+        torch.maximum(highest, share, out=highest)
+    return found
+
+
+def _margin(probabilities: Tensor) -> Tensor:
+    """The highest less the second, or less nothing; [h, w]. `topk` takes 6 times as long."""
+    highest, second = probabilities[0], torch.zeros_like(probabilities[0])
+    for share in probabilities[1:]:
+        second = torch.maximum(second, torch.minimum(highest, share))
+        highest = torch.maximum(highest, share)
+    return highest - second
+
+
 def _shares(name: LayerName, probabilities: Tensor) -> Tensor:
     """What a layer says [bands, height, width], each 0..1."""
     if name == "probabilities":
@@ -59,8 +82,7 @@ def _shares(name: LayerName, probabilities: Tensor) -> Tensor:
     if name == "confidence":
         return probabilities.amax(dim=0)[None]
     if name == "margin":
-        highest = probabilities.topk(min(2, len(probabilities)), dim=0).values
-        return highest[:1] - highest[1:] if len(highest) > 1 else highest
+        return _margin(probabilities)[None]
     of_chance = math.log(max(2, len(probabilities)))
     entropy: Tensor = torch.special.entr(probabilities).sum(dim=0)[None] / of_chance
     return entropy

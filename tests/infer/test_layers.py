@@ -30,6 +30,13 @@ def test_classes_are_codes():
     np.testing.assert_array_equal(stored("classes")[0].ravel()[[0, 1, 3]], [10, 10, 255])
 
 
+def test_the_first_of_equally_probable_classes_is_taken():
+    shares = torch.randint(0, 4, (3, 40, 50), generator=torch.Generator().manual_seed(0)) / 4
+    (layer,) = layers(["classes"], SCHEME)
+    expected = np.array(SCHEME.codes)[shares.numpy().argmax(axis=0)]
+    np.testing.assert_array_equal(layer.of(shares)[0].numpy(), expected)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
