@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Collection, Mapping, Sequence
@@ -408,6 +409,18 @@ def predict(
         MosaicKind | None,
         typer.Option(help="Show all maps as one, too: naming them, or copying them."),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Let the workers of a dask scheduler predict: tcp://HOST:PORT."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Or so many dask workers started here.")
+    ] = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Or so many processes started here, one a GPU.")
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace maps that are there already.")
     ] = False,
@@ -442,6 +455,9 @@ def predict(
             smallest_area=smallest_area,
             simplify=simplify,
             mosaic=None if mosaic is None else mosaic.value,
+            cluster=cluster,
+            workers=workers,
+            devices=devices,
             overwrite=overwrite,
             progress=progress,
         )
@@ -789,6 +805,7 @@ def _write_json(values: Mapping[str, Any], file: Path | None) -> None:
 
 def _hush_libraries() -> None:
     """Keep what libraries log and warn of off the terminal, unless Python was asked for it (-W)."""
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # in workers started here, too
     logging.basicConfig(handlers=[logging.NullHandler()])
     if not sys.warnoptions:
         warnings.simplefilter("ignore")

@@ -39,6 +39,10 @@ class ShapeError(RsadaptError, ValueError):
     """An array or tensor of a size that cannot be worked with."""
 
 
+class WorkerError(RsadaptError, RuntimeError):
+    """Other processes, here or elsewhere, that cannot be reached or cannot do their work."""
+
+
 class InterruptedTrainingError(RsadaptError):
     """Training was stopped by the user after its state was saved."""
 

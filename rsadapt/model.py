@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,12 @@ def load_bare(
             f"{path}: a run's checkpoint, with settings and statistics of its own; leave --recipe "
             f"out, or write its bare weights (rsadapt export-weights)"
         )
-    facts = _given(settings) or _read(settings, progress)
+    return _bare(path, state, _given(settings) or _read(settings, progress))
+
+
+def _bare(path: Path, state: Mapping[str, Any], facts: Facts) -> Model:
+    """The network of some facts with bare weights."""
+    settings = facts.settings
     parts = _parts(settings, facts.bands)
     segmenter = network_of(parts)
     fit = weights.fit(segmenter, weights.named_tensors(state, path), where=path)
@@ -269,6 +275,53 @@ def open_model(
         return model
     settings = model.facts.settings.model_copy(update={"root": str(data.resolve())})
     return replace(model, facts=replace(model.facts, settings=settings))
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Where a model lies that was opened, so that other processes open the same; it pickles.
+
+    Attributes:
+        path: its checkpoint or weight file, absolute.
+        digest: of that file.
+        facts: of bare weights, in which they do not stand; None of a run.
+    """
+
+    path: Path
+    digest: str
+    facts: Facts | None = field(default=None, compare=False, repr=False)
+
+
+def saved(model: Model, path: Path, *, bare: bool) -> Saved:
+    """Where a model lies.
+
+    Args:
+        model: as it was opened.
+        path: what `open_model` was given.
+        bare: whether a recipe was, too.
+    """
+    file = checkpoint_file(path).absolute()
+    return Saved(file, digest(file), model.facts if bare else None)
+
+
+@lru_cache(maxsize=1)
+def reopen(saved: Saved) -> Model:
+    """Open a model, once a process; of bare weights without reading configuration or images.
+
+    Raises:
+        MissingFileError: where it is not found.
+        CheckpointError: where the file is another by now.
+    """
+    if not saved.path.is_file():
+        raise MissingFileError(f"{saved.path}: no such file")
+    if digest(saved.path) != saved.digest:
+        raise CheckpointError(
+            f"{saved.path}: is another file than when prediction began, as where training goes on; "
+            f"predict again"
+        )
+    if saved.facts is None:
+        return load(saved.path)
+    return _bare(saved.path, weights.read(saved.path), saved.facts)
 
 
 def _parts(settings: config.Configuration, bands: tuple[int, ...]) -> Parts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ from rsadapt.geo.maps import Bands, PartWriter
 from rsadapt.geo.writer import SIDECARS
 
 JOURNAL, LOCK = "journal.json", "lock"
+
+PASSING = "unfinished-"
+"""How the names of what serves no later call begin."""
+
+Panel = tuple[int, int]
+"""The number of a panel's lane, and its own within that."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,10 @@ class Panels:
     def file(self, lane: int, number: int, layer: str) -> Path:
         """A layer of a panel."""
         return self.path(lane, number) / f"{layer}.tif"
+
+    def passing(self, name: str) -> Path:
+        """A new path for what is dropped when the folder is next opened."""
+        return self.folder / f"{PASSING}{name}-{uuid.uuid4().hex}"
 
     @property
     def maps(self) -> Path:
@@ -87,6 +98,9 @@ class Panels:
     ) -> Iterator[PanelWriter]:
         """Write a panel, which is finished where no exception leaves the context.
 
+        Several processes may write the same one, as where a worker was only thought lost: each
+        into a folder of its own, and the first that is whole stays.
+
         Args:
             lane: of the panel.
             number: of the panel in its lane.
@@ -96,8 +110,7 @@ class Panels:
         Raises:
             DataError: where it cannot be written, as on a full disk.
         """
-        unfinished = self.folder / f"unfinished-{lane}-{number}"
-        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished = self.passing(f"{lane}-{number}")
         unfinished.mkdir()
         try:
             with ExitStack() as stack:
@@ -109,10 +122,19 @@ class Panels:
                         for name, bands in layers.items()
                     }
                 )
+            self._finish(unfinished, lane, number)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
-        unfinished.rename(self.path(lane, number))
+
+    def _finish(self, unfinished: Path, lane: int, number: int) -> None:
+        """Give a panel its name, unless another process was first: then it is dropped."""
+        try:
+            unfinished.rename(self.path(lane, number))
+        except OSError:
+            if not self.finished(lane, number):
+                raise
+            shutil.rmtree(unfinished)
 
     def parts(
         self, layer: str, windows: Mapping[tuple[int, int], Window]
@@ -181,13 +203,17 @@ def _journal(folder: Path, expected: str) -> str:
         journal = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         journal = {}
-    if journal.get("fingerprint") == expected:
-        return str(journal["started"])
+    same = journal.get("fingerprint") == expected
     for old in folder.iterdir():
+        passing = old.name.startswith(PASSING)
+        if old.name == LOCK or (same and not passing):
+            continue
         if old.is_dir():
-            shutil.rmtree(old)
-        elif old.name != LOCK:
+            shutil.rmtree(old, ignore_errors=passing)  # a worker may still be at it, and will fail
+        else:
             old.unlink()
+    if same:
+        return str(journal["started"])
     started = datetime.now(UTC).isoformat(timespec="seconds")
     _write_whole(file, {"fingerprint": expected, "started": started})
     return started

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from rsadapt.geo.maps import Bands, companions, join
 from rsadapt.geo.masked import Mask
 from rsadapt.geo.raster import Raster
 from rsadapt.infer.layers import Layer, LayerName, LayerRows
-from rsadapt.infer.panels import Panels, opened
+from rsadapt.infer.panels import Panel, Panels, opened
 from rsadapt.infer.pipeline import Network, bytes_per_column, predict_lane
 from rsadapt.infer.tiling import BLOCK, PANEL_ROWS, Blending, Lane, Plan, plan
 from rsadapt.progress import Progress
@@ -37,6 +38,9 @@ BUDGET = 400_000_000
 
 Extras = Callable[[Mapping[LayerName, Path]], None]
 """Makes more of the layers that are given, in their folder, before anything is published."""
+
+Told = Callable[[int], None]
+"""Called with a number of pixels that are predicted."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ def predict_scene(
     tags: Mapping[str, str] | None = None,
     extras: Extras | None = None,
     extra_files: Sequence[str] = (),
+    finish: Finish | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> PredictedScene:
@@ -116,6 +121,7 @@ def predict_scene(
         tags: what the maps say of their origin.
         extras: makes more files of the maps, in their folder, before anything is published.
         extra_files: the names of these files.
+        finish: predicts the panels that are missing; in this process, with `network`, by default.
         overwrite: replace files that are there already, once the new ones are whole.
         progress: told the scene's name, its pixels done and its pixels in all.
 
@@ -137,9 +143,10 @@ def predict_scene(
     )
     if out.is_file():
         raise OutputExistsError(f"expected a folder for the maps, found a file at {out}; name one")
-    job = Job(raster, cut, network, tuple(layers), area, grid or raster.grid)
+    job = Job(raster, cut, tuple(layers), area, grid or raster.grid)
+    finish = finish or partial(_finish_here, network)
     names = {layer.name: f"{raster.path.stem}_{layer.name}.tif" for layer in layers}
-    decided = _facts(job, tiling) | dict(facts)
+    decided = _facts(job, network, tiling) | dict(facts)
     key = fingerprint(decided)
     files = {name: out / file for name, file in names.items()}
     extra = [out / name for name in extra_files]
@@ -152,7 +159,7 @@ def predict_scene(
                 return PredictedScene(files, (*files.values(), *others), pixels, 0, 0.0)
             _refuse_existing([*files.values(), *extra], overwrite=overwrite)
             started, before = time.perf_counter(), _finished_pixels(job, panels)
-            _finish_panels(job, panels, progress)
+            finish(job, panels, _missing(job, panels), _teller(job, before, progress))
             seconds = time.perf_counter() - started
             _join(job, panels, names, {FINGERPRINT: key} | dict(tags or {}))
             if extras is not None:
@@ -182,7 +189,6 @@ class Job:
     Attributes:
         raster: the scene.
         cut: how it is cut.
-        network: what to ask.
         layers: what to write.
         area: which pixels to map, or None for all.
         grid: where the maps say that the scene's pixels lie.
@@ -190,13 +196,12 @@ class Job:
 
     raster: Raster
     cut: Plan
-    network: Network
     layers: tuple[Layer, ...]
     area: Mask | None
     grid: Grid
 
     @property
-    def windows(self) -> dict[tuple[int, int], Window]:
+    def windows(self) -> dict[Panel, Window]:
         """The pixels of each panel, by the number of its lane and its own."""
         return {
             (lane.number, number): self.cut.panel(lane, number)
@@ -205,25 +210,31 @@ class Job:
         }
 
 
+Finish = Callable[[Job, Panels, Sequence[Panel], Told], None]
+"""Finishes the panels of a job that are missing, and tells of each piece that is predicted."""
+
+
 def predict_panels(
     job: Job,
+    network: Network,
     lane: Lane,
     numbers: Sequence[int],
     panels: Panels,
     *,
-    told: Callable[[int], None] = lambda _: None,
+    told: Told,
 ) -> None:
     """Predict consecutive panels of a lane, each of which is finished by itself.
 
     Args:
         job: what is predicted.
+        network: what to ask.
         lane: the panels'.
         numbers: of the panels, ascending, without a gap.
         panels: where to.
         told: called with the pixels of the rows that were handed over.
     """
     windows = [job.cut.panel(lane, number) for number in numbers]
-    pieces = _pieces(job, lane, windows)
+    pieces = _pieces(job, network, lane, windows)
     bands: dict[str, Bands] = {layer.name: layer.bands for layer in job.layers}
     with small_cache(job.raster), ThreadPoolExecutor(max_workers=1) as pool:
         for number, window in zip(numbers, windows, strict=True):
@@ -241,10 +252,10 @@ def predict_panels(
 
 
 def _pieces(
-    job: Job, lane: Lane, windows: Sequence[Window]
+    job: Job, network: Network, lane: Lane, windows: Sequence[Window]
 ) -> Iterator[dict[str, NDArray[np.generic]]]:
     """What is stored of each layer [bands, rows, columns], cut where panels end."""
-    for start, rows in _rows(job, lane, windows[0].row, windows[-1].row_stop):
+    for start, rows in _rows(job, network, lane, windows[0].row, windows[-1].row_stop):
         row, end = start, start + next(iter(rows.values())).shape[1]
         while row < end:
             cut = slice(row - start, min(end, (row // PANEL_ROWS + 1) * PANEL_ROWS) - start)
@@ -253,14 +264,12 @@ def _pieces(
 
 
 def _rows(
-    job: Job, lane: Lane, first: int, stop: int
+    job: Job, network: Network, lane: Lane, first: int, stop: int
 ) -> Iterator[tuple[int, dict[str, NDArray[np.generic]]]]:
     """The first of some rows, and what is stored of each layer [bands, rows, columns]."""
-    pieces = predict_lane(
-        job.raster, job.cut, lane, job.network, first=first, stop=stop, area=job.area
-    )
+    pieces = predict_lane(job.raster, job.cut, lane, network, first=first, stop=stop, area=job.area)
     shape = job.cut.tile, lane.width
-    rooms = [LayerRows(job.layers, shape, job.network.device) for _ in range(2)]
+    rooms = [LayerRows(job.layers, shape, network.device) for _ in range(2)]
     for window, probabilities, mapped in pieces:
         columns = slice(window.col - lane.start, window.col_stop - lane.start)
         rooms[0].put(columns, probabilities, mapped)
@@ -269,9 +278,24 @@ def _rows(
             rooms.reverse()  # what was taken is written while the next rows are predicted
 
 
-def _finish_panels(job: Job, panels: Panels, progress: Progress | None) -> None:
-    """Predict the panels that are not finished, as many as follow one another at once."""
-    total, done = math.prod(job.raster.grid.shape), _finished_pixels(job, panels)
+def _finish_here(
+    network: Network, job: Job, panels: Panels, missing: Sequence[Panel], told: Told
+) -> None:
+    """Predict panels in this process, as many as follow one another at once."""
+    for lane in job.cut.lanes:
+        numbers = [number for its, number in missing if its == lane.number]
+        for _, group in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+            predict_panels(job, network, lane, [number for _, number in group], panels, told=told)
+
+
+def _missing(job: Job, panels: Panels) -> list[Panel]:
+    """The panels that are not finished, lane by lane from top to bottom."""
+    return [panel for panel in job.windows if not panels.finished(*panel)]
+
+
+def _teller(job: Job, done: int, progress: Progress | None) -> Told:
+    """What adds pixels to those done already, and reports them."""
+    total = math.prod(job.raster.grid.shape)
 
     def told(pixels: int) -> None:
         nonlocal done
@@ -279,10 +303,7 @@ def _finish_panels(job: Job, panels: Panels, progress: Progress | None) -> None:
         if progress is not None:
             progress(f"{job.raster.path.name}, pixels", done, total)
 
-    for lane in job.cut.lanes:
-        missing = [n for n in range(job.cut.panels) if not panels.finished(lane.number, n)]
-        for _, group in groupby(enumerate(missing), key=lambda pair: pair[1] - pair[0]):
-            predict_panels(job, lane, [number for _, number in group], panels, told=told)
+    return told
 
 
 def _finished_pixels(job: Job, panels: Panels) -> int:
@@ -312,9 +333,8 @@ def _join(
             )
 
 
-def _facts(job: Job, tiling: Tiling) -> dict[str, Any]:
+def _facts(job: Job, network: Network, tiling: Tiling) -> dict[str, Any]:
     """All that decides what panels hold, as far as it is known here."""
-    network = job.network
     return {
         "scene": fingerprint(job.raster, job.area),
         "grid": [job.grid.shape, tuple(job.grid.transform)[:6], str(job.grid.crs)],

@@ -15,17 +15,18 @@ from rsadapt.config import FolderSettings, PredictionSettings, RegionSettings
 from rsadapt.data.frame_images import FrameImages
 from rsadapt.data.images import write_png
 from rsadapt.errors import ConfigError, DataError, MissingFileError, OutputExistsError
-from rsadapt.geo.location import Location, is_address
+from rsadapt.geo.location import Location, is_address, located
 from rsadapt.infer.frames import predict_frames
-from rsadapt.model import Model, answers, checkpoint_file, open_model, probabilities
+from rsadapt.infer.sharing import Sharing
+from rsadapt.model import Model, Saved, answers, open_model, probabilities, reopen, saved
 from rsadapt.progress import Progress, watched
-from rsadapt.run import digest
 
 if TYPE_CHECKING:
     from rsadapt.geo.masked import Mask
     from rsadapt.geo.raster import Raster
     from rsadapt.infer.layers import Layer, LayerName
     from rsadapt.infer.mosaic import MosaicKind, PredictedMosaic
+    from rsadapt.infer.pipeline import Network
     from rsadapt.infer.predict import PredictedScene
     from rsadapt.infer.products import PolygonOptions, Products
 
@@ -67,6 +68,9 @@ def predict(
     smallest_area: float = 0.0,
     simplify: float = 0.0,
     mosaic: MosaicKind | None = None,
+    cluster: str | None = None,
+    workers: int | None = None,
+    devices: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Sequence[PredictedScene | PredictedMosaic | PredictedFrame]:
@@ -103,6 +107,11 @@ def predict(
         simplify: metres; outlines lose details of about this size, the same on both sides.
         mosaic: show the maps of all scenes as one besides, last in what is returned: "vrt" names
             them, "cog" copies them. Later scenes lie over earlier ones.
+        cluster: address of a dask scheduler whose workers predict the scenes of GeoTIFF regions.
+            They must see run, scenes and `out` under the same paths.
+        workers: dask workers to start on this machine for the same. A script that starts
+            processes must do so below `if __name__ == "__main__"`.
+        devices: processes to start for the same, one a GPU; without GPUs on the CPU.
         overwrite: replace results that are already there.
         progress: called with a scene's name, its pixels done and in all; or with "predict",
             frames done and frames in all.
@@ -110,12 +119,15 @@ def predict(
     Raises:
         MissingFileError: for a scene, a run or a weight file that is not there.
         CheckpointError: for a checkpoint or weight file that cannot be used.
-        ConfigError: for an area, further outputs or a mosaic of image folders, unknown names, or
-            values that cannot be meant.
+        ConfigError: for an area, further outputs, a mosaic or other processes where there are image
+            folders; for unknown names, values that cannot be meant, more devices than there are, or
+            several of `cluster`, `workers` and `devices`.
+        WorkerError: for other processes that cannot be reached or do not do their work.
         DataError: for a scene that cannot be read, or lacks bands of the run; where all scenes lie
             outside the area; for a mosaic of scenes whose pixels are not on one grid.
         OutputExistsError: for results that are already there, or scenes of one name.
     """
+    sharing = Sharing(cluster, workers, devices)
     model = open_model(run, recipe=recipe, assignments=assignments, progress=progress)
     if isinstance(model.facts.settings.target, FolderSettings):
         if area:
@@ -125,16 +137,21 @@ def predict(
                 "further outputs or a mosaic are asked for, and frames of image folders have no "
                 "place on Earth; leave them out"
             )
+        if not sharing.local:
+            raise ConfigError("frames of image folders are predicted by this process alone")
         frames = [_local(scene) for scene in scenes]
         _refuse_same_names([frame.stem for frame in frames])
         return _predict_frames(
             model, frames, out, domain=domain, overwrite=overwrite, progress=progress
         )
+    place = saved(model, run, bare=recipe is not None)
     return _predict_scenes(
         model,
         run,
-        scenes,
+        scenes if sharing.local else _absolute(scenes),
         out,
+        place=place,
+        sharing=sharing,
         settings=_changed(model.facts.settings.prediction, prediction or {}),
         kinds=layers,
         precise=precise,
@@ -266,6 +283,8 @@ def _predict_scenes(
     scenes: Sequence[Path | str],
     out: Path,
     *,
+    place: Saved,
+    sharing: Sharing,
     settings: PredictionSettings,
     kinds: Sequence[str],
     precise: bool,
@@ -284,9 +303,8 @@ def _predict_scenes(
     from rsadapt.infer.layers import layers
     from rsadapt.infer.map_scores import MOSAIC
     from rsadapt.infer.mosaic import mosaic_files, write_mosaic
-    from rsadapt.infer.pipeline import Network
     from rsadapt.infer.predict import Tiling, predict_scene
-    from rsadapt.infer.turns import averaged
+    from rsadapt.infer.work import ask_device, finish_by
 
     chosen = layers(_layer_names(kinds), model.scheme, precise=precise)
     region = _region(model, domain)
@@ -324,39 +342,39 @@ def _predict_scenes(
         whole, windows = common_grid(
             {str(raster.path): grid for raster, grid in zip(rasters, grids, strict=True)}
         )
-    network = Network(
-        predict=averaged(probabilities(model.parts, domain), settings.turns),
-        normalise=model.facts.normalise[domain],
-        bands=model.facts.bands,
-        num_classes=len(model.scheme),
-        batch_size=settings.batch_size,
-        device=model.device,
-    )
-    written: list[PredictedScene] = [
-        predict_scene(
-            without_border(raster, taken, region),
-            out,
-            network=replace(network, bands=taken),
-            layers=chosen,
-            tiling=Tiling(settings.tile, settings.overlap, settings.blending),
-            area=part,
-            facts={
-                "run": digest(checkpoint_file(run)),
-                "domain": domain,
-                "turns": settings.turns,
-                "precision": str(model.facts.settings.device.precision),
-            },
-            tags=_tags(model, run, raster.path, domain),
-            extras=products,
-            extra_files=products.files,
-            overwrite=overwrite,
-            progress=progress,
-            grid=grid,
-        )
-        for raster, taken, part, products, grid in zip(
-            rasters, bands, areas, extras, grids, strict=True
-        )
-    ]
+    asked = SavedNetwork(place, domain, settings, model.facts.bands)
+    network = _network(model, domain, settings)
+    with sharing.executor(model.device) as executor:
+        if executor is not None:
+            network = replace(network, device=ask_device(executor, asked))
+        written: list[PredictedScene] = [
+            predict_scene(
+                without_border(raster, taken, region),
+                out,
+                network=replace(network, bands=taken),
+                layers=chosen,
+                tiling=Tiling(settings.tile, settings.overlap, settings.blending),
+                area=part,
+                facts={
+                    "run": place.digest,
+                    "domain": domain,
+                    "turns": settings.turns,
+                    "precision": str(model.facts.settings.device.precision),
+                },
+                tags=_tags(model, run, raster.path, domain),
+                extras=products,
+                extra_files=products.files,
+                finish=None
+                if executor is None
+                else finish_by(executor, replace(asked, bands=taken), str(network.device)),
+                overwrite=overwrite,
+                progress=progress,
+                grid=grid,
+            )
+            for raster, taken, part, products, grid in zip(
+                rasters, bands, areas, extras, grids, strict=True
+            )
+        ]
     if mosaic is None:
         return [*written]
     maps = [scene.layers for scene in written]
@@ -364,6 +382,42 @@ def _predict_scenes(
         *written,
         write_mosaic(maps, together, grid=whole, windows=windows, layers=chosen),
     ]
+
+
+@dataclass(frozen=True)
+class SavedNetwork:
+    """What is asked of each tile, loaded where it is called; it pickles.
+
+    Attributes:
+        saved: where the model lies.
+        domain: whose normalisation and batch-norm statistics are used.
+        settings: turns and tiles a batch.
+        bands: 1-based bands, in the network's order.
+    """
+
+    saved: Saved
+    domain: Domain
+    settings: PredictionSettings
+    bands: tuple[int, ...]
+
+    def __call__(self) -> Network:
+        """Load it; the model is opened once a process."""
+        return replace(_network(reopen(self.saved), self.domain, self.settings), bands=self.bands)
+
+
+def _network(model: Model, domain: Domain, settings: PredictionSettings) -> Network:
+    """What is asked of each tile."""
+    from rsadapt.infer.pipeline import Network
+    from rsadapt.infer.turns import averaged
+
+    return Network(
+        predict=averaged(probabilities(model.parts, domain), settings.turns),
+        normalise=model.facts.normalise[domain],
+        bands=model.facts.bands,
+        num_classes=len(model.scheme),
+        batch_size=settings.batch_size,
+        device=model.device,
+    )
 
 
 def _products(
@@ -394,6 +448,12 @@ def _products(
         software={"rsadapt": importlib.metadata.version("rsadapt")},
         progress=progress,
     )
+
+
+def _absolute(scenes: Sequence[Path | str]) -> list[Path | str]:
+    """Scenes as processes in other folders name them."""
+    places = [located(scene, Path.cwd()) for scene in scenes]
+    return [place if isinstance(place, Path) else str(place) for place in places]
 
 
 def _warn_of_other_sizes(scenes: Sequence[Raster], model: Model, domain: Domain) -> None:
