@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,16 @@ from rsadapt.adapt import checkpoint
 from rsadapt.data.procedural.world import WORLD_CLASSES
 from rsadapt.errors import CheckpointError, ConfigError, MissingFileError
 from rsadapt.geo.normalise import Normaliser
-from rsadapt.model import Facts, Start, load, load_bare, probabilities, warm_start
+from rsadapt.model import (
+    Facts,
+    Start,
+    load,
+    load_bare,
+    probabilities,
+    reopen,
+    saved,
+    warm_start,
+)
 from rsadapt.run import digest
 from rsadapt.weights import load_all
 
@@ -210,3 +220,27 @@ def test_copied_run_needs_nothing_else(trained, tmp_path):
     file, _, _ = trained
     shutil.copy(file, tmp_path / "renamed.pt")
     assert load(tmp_path / "renamed.pt").step == 8
+
+
+def test_another_process_opens_the_same_model_once(trained, tmp_path):
+    file, facts, parts = trained
+    bare = tmp_path / "bare.pt"
+    torch.save(parts.network.state_dict(), bare)
+    opened = load_bare(bare, facts.settings)
+    place = pickle.loads(pickle.dumps(saved(opened, bare, bare=True)))
+    again = reopen(place)
+    images = torch.randn(1, 4, 32, 32)
+    with torch.inference_mode():
+        expected, found = (
+            probabilities(model.parts, "target")(images) for model in (opened, again)
+        )
+    assert torch.equal(expected, found)
+    assert again.facts == opened.facts
+    assert reopen(pickle.loads(pickle.dumps(place))) is again
+    assert reopen(saved(load(file), file.parent, bare=False)).step == 8
+    bare.write_bytes(b"another")
+    with pytest.raises(CheckpointError, match=r"bare\.pt: is another file than when prediction"):
+        reopen(place)
+    bare.unlink()
+    with pytest.raises(MissingFileError, match=r"bare\.pt: no such file"):
+        reopen(place)

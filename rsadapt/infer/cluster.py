@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import CancelledError, Executor
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rsadapt.errors import ConfigError, WorkerError
+from rsadapt.infer.work import Pool
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 RETRIES = 2
 """How often a panel is tried again that failed; those of a lost worker are so anyway, by default
 until it was the third (distributed.scheduler.allowed-failures)."""
 
+UNINTERRUPTED = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""What workers started here begin with: Ctrl-C reaches this process, too, which ends them."""
+
 PATIENCE = 30
-"""Seconds in which a scheduler must answer."""
+"""Seconds in which a scheduler must answer, and workers started here be there again."""
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Executor]:
-    """The workers of a scheduler, as what gives them work.
+def connected(address: str) -> Iterator[Pool]:
+    """The workers of a scheduler.
 
     Args:
         address: of the scheduler, such as tcp://10.0.0.5:8786.
@@ -34,10 +40,18 @@ def connected(address: str) -> Iterator[Executor]:
     """
     _check_installed()
     from distributed import Client
+    from distributed.comm import resolve_address
 
     try:
-        client = Client(address, timeout=PATIENCE, set_as_default=False)
+        resolve_address(address)
     except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{address}: expected the address of a dask scheduler, such as "
+            f"tcp://10.0.0.5:8786 ({error})"
+        ) from error
+    try:
+        client = Client(address, timeout=PATIENCE, set_as_default=False)
+    except OSError as error:
         raise WorkerError(
             f"{address}: expected a dask scheduler to answer within {PATIENCE} s, found none "
             f"({error or type(error).__name__}); start one (dask scheduler), and name its address"
@@ -50,12 +64,12 @@ def connected(address: str) -> Iterator[Executor]:
                 stacklevel=3,
             )
         with _explained(address):
-            yield _executor(client)
+            yield _pool(client)
 
 
 @contextmanager
-def started(workers: int) -> Iterator[Executor]:
-    """So many workers on this machine, one thread each, as what gives them work.
+def started(workers: int) -> Iterator[Pool]:
+    """So many workers on this machine, one thread each.
 
     Raises:
         ConfigError: where dask.distributed is not installed.
@@ -64,22 +78,43 @@ def started(workers: int) -> Iterator[Executor]:
     _check_installed()
     from distributed import Client, LocalCluster
 
-    with (
-        LocalCluster(
+    try:
+        cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port: by None it is 8787 all the same
             memory_limit=0,  # lanes bound it, and dask counts the libraries' own in
-        ) as cluster,
+            preload=[UNINTERRUPTED],
+        )
+    except (OSError, RuntimeError) as error:
+        raise WorkerError(f"{workers} dask workers cannot be started here ({error})") from error
+    with (
+        cluster,
         Client(cluster, set_as_default=False) as client,
         _explained(cluster.scheduler_address),
     ):
-        yield _executor(client)
+        yield replace(_pool(client), check=_staffed(cluster))
 
 
-def _executor(client: Client) -> Executor:
-    executor: Executor = client.get_executor(retries=RETRIES, pure=False)
-    return executor
+def _pool(client: Client) -> Pool:
+    return Pool(client.get_executor(retries=RETRIES, pure=False), len(client.nthreads()))
+
+
+def _staffed(cluster: LocalCluster) -> Callable[[], None]:
+    """What raises where all workers are lost: dask starts them anew, but not those lost at once."""
+    last = time.monotonic()
+
+    def check() -> None:
+        nonlocal last
+        if cluster.scheduler.workers:
+            last = time.monotonic()
+        elif time.monotonic() > last + PATIENCE:
+            raise WorkerError(
+                "no worker is left, as where memory is too small; finished panels are kept, and "
+                "the same command goes on, perhaps with fewer --workers"
+            )
+
+    return check
 
 
 def _check_installed() -> None:

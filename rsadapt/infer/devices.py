@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.queues import Queue
@@ -15,14 +15,15 @@ from multiprocessing.queues import Queue
 import torch
 
 from rsadapt.errors import ConfigError, WorkerError
+from rsadapt.infer.work import Pool
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 """Which GPUs a process sees: https://docs.nvidia.com/cuda/cuda-programming-guide."""
 
 
 @contextmanager
-def several(number: int, device: torch.device | str) -> Iterator[Executor]:
-    """So many processes, as what gives them work; they end with this one, however it ends.
+def several(number: int, device: torch.device | str) -> Iterator[Pool]:
+    """So many processes; they end with this one, however it ends.
 
     Args:
         number: of processes.
@@ -39,8 +40,8 @@ def several(number: int, device: torch.device | str) -> Iterator[Executor]:
     try:
         with ProcessPoolExecutor(
             number, mp_context=context, initializer=_begin, initargs=(visible,)
-        ) as pool:
-            yield pool
+        ) as executor:
+            yield Pool(executor, number)
     except BrokenProcessPool as error:
         raise WorkerError(
             "one of the processes that predict was killed, as where memory is too small; finished "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,9 @@ JOURNAL, LOCK = "journal.json", "lock"
 
 PASSING = "unfinished-"
 """How the names of what serves no later call begin."""
+
+NAMED = re.compile(r"lane-(\d+)-panel-(\d+)")
+"""The names of finished panels."""
 
 Panel = tuple[int, int]
 """The number of a panel's lane, and its own within that."""
@@ -53,6 +57,11 @@ class Panels:
     def finished(self, lane: int, number: int) -> bool:
         """Whether a panel is whole."""
         return self.path(lane, number).is_dir()
+
+    def all_finished(self) -> set[Panel]:
+        """The panels that are whole."""
+        found = (NAMED.fullmatch(path.name) for path in self.folder.iterdir())
+        return {(int(name[1]), int(name[2])) for name in found if name}
 
     def file(self, lane: int, number: int, layer: str) -> Path:
         """A layer of a panel."""

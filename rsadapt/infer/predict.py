@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ from rsadapt.geo.maps import Bands, companions, join
 from rsadapt.geo.masked import Mask
 from rsadapt.geo.raster import Raster
 from rsadapt.infer.layers import Layer, LayerName, LayerRows
-from rsadapt.infer.panels import Panel, Panels, opened
+from rsadapt.infer.panels import Panel, Panels, PanelWriter, opened
 from rsadapt.infer.pipeline import Network, bytes_per_column, predict_lane
 from rsadapt.infer.tiling import BLOCK, PANEL_ROWS, Blending, Lane, Plan, plan
 from rsadapt.progress import Progress
@@ -144,7 +144,7 @@ def predict_scene(
     if out.is_file():
         raise OutputExistsError(f"expected a folder for the maps, found a file at {out}; name one")
     job = Job(raster, cut, tuple(layers), area, grid or raster.grid)
-    finish = finish or partial(_finish_here, network)
+    finish = finish or partial(finish_here, network)
     names = {layer.name: f"{raster.path.stem}_{layer.name}.tif" for layer in layers}
     decided = _facts(job, network, tiling) | dict(facts)
     key = fingerprint(decided)
@@ -240,15 +240,40 @@ def predict_panels(
         for number, window in zip(numbers, windows, strict=True):
             grid = job.grid.crop(window)
             with panels.writing(lane.number, number, grid, bands) as writer:
-                writing, left = pool.submit(lambda: None), window.height
-                while left:
-                    values = next(pieces)
-                    writing.result()  # one piece is written while the next is predicted
-                    writing = pool.submit(writer.write_rows, values)
-                    height = next(iter(values.values())).shape[1]
-                    left -= height
-                    told(height * lane.width)
-                writing.result()
+                left = window.height
+                with _written(pool, writer) as write:
+                    while left:
+                        values = next(pieces)
+                        write(values)
+                        height = next(iter(values.values())).shape[1]
+                        left -= height
+                        told(height * lane.width)
+
+
+@contextmanager
+def _written(
+    pool: Executor, writer: PanelWriter
+) -> Iterator[Callable[[Mapping[str, NDArray[np.generic]]], None]]:
+    """Write pieces one after another, each while the next is predicted.
+
+    None is being written any more on leaving, after an exception either: its files are closed then.
+    """
+    writing: Future[None] | None = None
+
+    def write(values: Mapping[str, NDArray[np.generic]]) -> None:
+        nonlocal writing
+        if writing is not None:
+            writing.result()
+        writing = pool.submit(writer.write_rows, values)
+
+    try:
+        yield write
+    except BaseException:
+        if writing is not None:
+            wait([writing])
+        raise
+    if writing is not None:
+        writing.result()
 
 
 def _pieces(
@@ -278,7 +303,7 @@ def _rows(
             rooms.reverse()  # what was taken is written while the next rows are predicted
 
 
-def _finish_here(
+def finish_here(
     network: Network, job: Job, panels: Panels, missing: Sequence[Panel], told: Told
 ) -> None:
     """Predict panels in this process, as many as follow one another at once."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from rsadapt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rsadapt.infer.work import Pool
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class Sharing:
         return self == Sharing()
 
     @contextmanager
-    def executor(self, device: torch.device | str) -> Iterator[Executor | None]:
-        """What gives the processes work; None where this process predicts.
+    def pool(self, device: torch.device | str) -> Iterator[Pool | None]:
+        """The processes; None where this one predicts.
 
         Args:
             device: where this process has the network.
@@ -56,13 +59,13 @@ class Sharing:
         from rsadapt.infer.devices import several
 
         if self.cluster is not None:
-            with connected(self.cluster) as executor:
-                yield executor
+            with connected(self.cluster) as pool:
+                yield pool
         elif self.workers is not None:
-            with started(self.workers) as executor:
-                yield executor
+            with started(self.workers) as pool:
+                yield pool
         elif self.devices is not None:
-            with several(self.devices, device) as executor:
-                yield executor
+            with several(self.devices, device) as pool:
+                yield pool
         else:
             yield None

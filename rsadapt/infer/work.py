@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import torch
 
-from rsadapt.errors import ConfigError, MissingFileError, RsadaptError, WorkerError
+from rsadapt.errors import ConfigError, RsadaptError, WorkerError
 from rsadapt.infer.panels import Panel, Panels
 from rsadapt.infer.pipeline import Network
-from rsadapt.infer.predict import Finish, Job, Told, predict_panels
+from rsadapt.infer.predict import Finish, Job, Told, finish_here
 
 Load = Callable[[], Network]
 """Loads a network where it is called, once a process however often; pickles."""
@@ -28,8 +29,30 @@ LAG = 90.0
 """Seconds after which a shared file system shows everywhere what was written: NFS keeps what it
 knows of a folder for up to 60 (nfs(5), acdirmax)."""
 
+TASKS = 4
+"""Tasks a process, at least, that panels are dealt out as: tiles across the edge of two tasks are
+predicted for both, in tasks of one panel by 18 % more than without, by 4 % of four (512, 128)."""
+
+GLANCE = 0.5
+"""Seconds between two looks at what is finished."""
+
 _alone = threading.Lock()
 """One panel at a time: a network's batch-norm statistics are a state, and its threads are few."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Processes that do work.
+
+    Attributes:
+        executor: gives it to them.
+        processes: how many they are, as far as that is known; 0 if not.
+        check: called now and then while they work; raises where they cannot go on.
+    """
+
+    executor: Executor
+    processes: int
+    check: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -54,7 +77,7 @@ def device_of(load: Load) -> str:
     return str(_loaded(load).device)
 
 
-def ask_device(executor: Executor, load: Load) -> str:
+def ask_device(pool: Pool, load: Load) -> str:
     """Where the processes have the network; it is loaded in one of them.
 
     Raises:
@@ -62,7 +85,7 @@ def ask_device(executor: Executor, load: Load) -> str:
         CheckpointError: for one that cannot be used.
     """
     try:
-        return executor.submit(device_of, load).result()
+        return pool.executor.submit(device_of, load).result()
     except (RuntimeError, ImportError, AttributeError, TypeError) as error:
         if isinstance(error, RsadaptError | BrokenExecutor):
             raise
@@ -72,14 +95,14 @@ def ask_device(executor: Executor, load: Load) -> str:
         ) from error
 
 
-def finish_by(executor: Executor, load: Load, device: str) -> Finish:
+def finish_by(pool: Pool, load: Load, device: str) -> Finish:
     """What finishes missing panels by other processes.
 
     They write them themselves, so that all must see the same files under the same paths. When the
     call ends, however it does, those still at work stop as soon as they notice.
 
     Args:
-        executor: gives work to the processes.
+        pool: the processes.
         load: loads the network there.
         device: where they all must have it: see `ask_device`.
     """
@@ -87,26 +110,28 @@ def finish_by(executor: Executor, load: Load, device: str) -> Finish:
     def finish(job: Job, panels: Panels, missing: Sequence[Panel], told: Told) -> None:
         if not missing:
             return
-        windows = job.windows
         panels = replace(panels, folder=panels.folder.absolute())
         with _written(Work(job, panels, load, device)) as file:
-            coming = {executor.submit(do, file, *panel): panel for panel in missing}
-            for done in _each(coming):
-                done.result()
-                panel = coming[done]
-                _await(panels, panel)
+            windows, parts = job.windows, _dealt(missing, pool.processes)
+            tasks = {pool.executor.submit(do, file, part) for part in parts}
+            for panel in _finished(tasks, panels, missing, pool.check):
                 told(windows[panel].height * windows[panel].width)
 
     return finish
 
 
-def do(file: Path, lane: int, number: int) -> None:
-    """Predict a panel of the work in a file, unless it is finished.
+def _dealt(missing: Sequence[Panel], processes: int) -> list[Sequence[Panel]]:
+    """Panels in tasks of several that follow one another, where there are enough of them."""
+    size = max(1, len(missing) // (TASKS * processes)) if processes else 1
+    return [missing[first : first + size] for first in range(0, len(missing), size)]
+
+
+def do(file: Path, panels: Sequence[Panel]) -> None:
+    """Predict panels of the work in a file that are not finished.
 
     Args:
         file: written by `finish_by`; work goes on while it is there.
-        lane: number of the panel's lane.
-        number: of the panel.
+        panels: which.
 
     Raises:
         WorkerError: where the file, the scene or the network is not found here.
@@ -120,8 +145,6 @@ def do(file: Path, lane: int, number: int) -> None:
 
     with _alone:
         work = _opened(file)
-        if work.panels.finished(lane, number):
-            return
         network = _loaded(work.load)
         if str(network.device) != work.device:
             raise ConfigError(
@@ -130,8 +153,8 @@ def do(file: Path, lane: int, number: int) -> None:
                 f"(CUDA_VISIBLE_DEVICES= hides GPUs)"
             )
         check()
-        columns = work.job.cut.lanes[lane]
-        predict_panels(work.job, network, columns, [number], work.panels, told=check)
+        left = [panel for panel in panels if not work.panels.finished(*panel)]
+        finish_here(network, work.job, work.panels, left, check)
 
 
 @lru_cache(maxsize=1)
@@ -144,12 +167,18 @@ def _opened(file: Path) -> Work:
 
 
 def _loaded(load: Load) -> Network:
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)  # there is a process for each core, or others beside this one
+    _set_threads()
     try:
         return load()
     except FileNotFoundError as error:
         raise _unseen(error) from error
+
+
+@cache
+def _set_threads() -> None:
+    """One thread of the CPU, unless the environment, or then the run's settings, say otherwise."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
 
 
 def _unseen(error: FileNotFoundError) -> WorkerError:
@@ -174,23 +203,35 @@ def _written(work: Work) -> Iterator[Path]:
         file.unlink(missing_ok=True)
 
 
-def _each(coming: Iterable[Future[None]]) -> Iterator[Future[None]]:
-    """Yield what is done as it is; after an exception nothing is begun any more."""
+def _finished(
+    tasks: set[Future[None]],
+    panels: Panels,
+    missing: Sequence[Panel],
+    check: Callable[[], None],
+) -> Iterator[Panel]:
+    """Yield each panel when it is seen here to be finished; else nothing more is begun."""
+    left, pending, deadline = set(missing), tasks, math.inf
     try:
-        yield from as_completed(coming)
-    except BaseException:
-        for future in coming:
-            future.cancel()
-        raise
+        while left:
+            done, pending = wait(pending, GLANCE, FIRST_EXCEPTION)
+            check()
+            for task in done:
+                task.result()
+            seen = left & panels.all_finished()
+            left -= seen
+            yield from seen
+            if left and not pending:  # a shared file system may be late
+                deadline = min(deadline, time.monotonic() + LAG)
+                if time.monotonic() >= deadline:
+                    raise _late(panels.path(*min(left)))
+                time.sleep(GLANCE)
+    finally:
+        for task in pending:
+            task.cancel()
 
 
-def _await(panels: Panels, panel: Panel) -> None:
-    """Wait until a panel that another machine finished is seen here, too."""
-    deadline = time.monotonic() + LAG
-    while not panels.finished(*panel):
-        if time.monotonic() > deadline:
-            raise MissingFileError(
-                f"{panels.path(*panel)}: a worker has finished it, and it is not seen here after "
-                f"{LAG:.0f} s; the maps' folder must lie on a file system that all workers share"
-            )
-        time.sleep(0.05)
+def _late(panel: Path) -> WorkerError:
+    return WorkerError(
+        f"{panel}: a worker has finished it, and it is not seen here after {LAG:.0f} s; the maps' "
+        f"folder must lie on a file system that all workers share"
+    )

@@ -344,9 +344,9 @@ def _predict_scenes(
         )
     asked = SavedNetwork(place, domain, settings, model.facts.bands)
     network = _network(model, domain, settings)
-    with sharing.executor(model.device) as executor:
-        if executor is not None:
-            network = replace(network, device=ask_device(executor, asked))
+    with sharing.pool(model.device) as pool:
+        if pool is not None:
+            network = replace(network, device=ask_device(pool, asked))
         written: list[PredictedScene] = [
             predict_scene(
                 without_border(raster, taken, region),
@@ -365,8 +365,8 @@ def _predict_scenes(
                 extras=products,
                 extra_files=products.files,
                 finish=None
-                if executor is None
-                else finish_by(executor, replace(asked, bands=taken), str(network.device)),
+                if pool is None
+                else finish_by(pool, replace(asked, bands=taken), str(network.device)),
                 overwrite=overwrite,
                 progress=progress,
                 grid=grid,

@@ -1,7 +1,12 @@
 """Predict: a run and scenes become maps that lie right and tell their origin."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import geopandas
@@ -105,6 +110,65 @@ def test_scene_is_warped_to_the_size_trained_at(trained, scene, tmp_path, monkey
     assert coarse.grid.height == pytest.approx(own.grid.height / 2, abs=1)
     assert coarse.read()[1].mean() == pytest.approx(own.read()[1].mean(), abs=0.05)
     assert predict_at(1.001 * size).grid.matches(own.grid)
+
+
+def test_other_processes_predict_the_same(trained, scene, tmp_path, monkeypatch):
+    """Paths that start here, an area, turned tiles, and a network that each process loads."""
+    options = {"area": [corner(scene, tmp_path)], "prediction": {"turns": "flips"}}
+    (here,) = predict(trained, [scene], tmp_path / "here", **options)
+    monkeypatch.chdir(scene.parent)
+    (there,) = predict(trained, [scene.name], tmp_path / "there", devices=2, **options)
+    assert here.layers.keys() == there.layers.keys()
+    for ours, theirs in zip(here.layers.values(), there.layers.values(), strict=True):
+        assert np.array_equal(Raster(ours).read()[0], Raster(theirs).read()[0])
+
+
+COMMAND = [sys.executable, "-c", "from rsadapt.cli import main; main()", "predict"]
+
+
+def is_over(group):
+    """Whether nobody of a process group is left, soon."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["--devices", "--workers"])
+def test_interrupted_processes_stop_and_the_same_command_goes_on(trained, scene, tmp_path, way):
+    """Ctrl-C as a terminal sends it: to the whole process group."""
+    if way == "--workers":
+        pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    image = Raster(scene)
+    values = np.tile(image.read()[0], (1, 60, 4))
+    big = tmp_path / "big.tif"
+    write_raster(big, values, replace(image.grid, height=9600, width=640), nodata=0)
+    out = tmp_path / "maps"
+    command = [*COMMAND, trained, "--scene", big, "--out", out, way, "2"]
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(out.glob(".big.panels/lane-*")) and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "error: interrupted"
+    assert "Traceback" not in said
+    assert is_over(process.pid)
+    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+    (here,) = predict(trained, [big], tmp_path / "here")
+    for ours in here.layers.values():
+        assert np.array_equal(Raster(ours).read()[0], Raster(out / ours.name).read()[0])
 
 
 def corner(scene, folder, pixels=70):
