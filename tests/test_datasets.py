@@ -172,7 +172,7 @@ def test_loveda_is_inspected_trained_scored_and_mapped_without_a_place(loveda, t
     (written,) = predict(outcome.run.path, scenes, tmp_path / "maps")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(written.classes) as map_:
+        with rasterio.open(written.layers["classes"]) as map_:
             assert (map_.shape, map_.crs) == ((64, 64), None)
             assert map_.transform == Affine.identity()
 
@@ -198,7 +198,7 @@ def test_made_up_places_come_to_one_size_and_are_written_in_pixels(loveda, tmp_p
     assert found.source.scenes[0].was.placed_by == "assumed_pixel"
     run = train(file, out=tmp_path / "run").run.path
     (written,) = predict(run, [loveda / "LoveDA/Val/Urban/images_png/4.png"], tmp_path / "maps")
-    with rasterio.open(written.classes) as map_:
+    with rasterio.open(written.layers["classes"]) as map_:
         assert (map_.shape, map_.crs) == ((32, 32), None)
         np.testing.assert_allclose(map_.transform[:6], (2, 0, 0, 0, 2, 0), atol=1e-6)
 
@@ -226,7 +226,7 @@ def test_potsdam_and_vaihingen_come_to_one_size(isprs, tmp_path):
     assert set(outcome.validation) == {"source", "target"}
     tile = isprs / "Potsdam/3_Ortho_IRRG/top_potsdam_2_13_IRRG.tif"
     (written,) = predict(outcome.run.path, [tile], tmp_path / "maps", domain="source")
-    with rasterio.open(written.classes) as map_, rasterio.open(tile) as original:
+    with rasterio.open(written.layers["classes"]) as map_, rasterio.open(tile) as original:
         assert (map_.shape, map_.crs) == ((40, 40), None)
         assert abs(map_.bounds.left - original.bounds.left) < 0.09
         assert abs(map_.bounds.top - original.bounds.top) < 0.09
