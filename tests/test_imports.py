@@ -59,9 +59,10 @@ PARTS = {
     "weights": ("errors nets adapt.checkpoint", "torch safetensors"),
     "weights.onnx_file": ("errors nets", "torch onnx onnxruntime"),
     "model": (f"{BELOW_BUILD} weights build", "torch"),
+    "mapping": (f"{BELOW_BUILD} build model", "torch"),
     "training": (f"{BELOW_BUILD} build model", "torch lightning_fabric"),
     "study": (f"{BELOW_BUILD} build model training", "torch"),
-    "verbs": (f"{BELOW_BUILD} weights build model training study", "torch"),
+    "verbs": (f"{BELOW_BUILD} weights build model mapping training study", "torch"),
     "verbs.inspect": ("classes errors progress data build config inspection", ""),
     "benchmark_report": ("benchmark_rows published report run study tables", ""),
     "verbs.benchmark": (

@@ -1,0 +1,1 @@
+"""Maps and label images of a trained network, as the settings of its run decide."""
