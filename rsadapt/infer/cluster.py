@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rsadapt.errors import ConfigError, WorkerError
-from rsadapt.infer.work import Pool
+from rsadapt.infer.work import Pool, uninterrupted
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 RETRIES = 2
 """How often a panel is tried again that failed; those of a lost worker are so anyway, by default
 until it was the third (distributed.scheduler.allowed-failures)."""
-
-UNINTERRUPTED = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
-"""What workers started here begin with: Ctrl-C reaches this process, too, which ends them."""
 
 PATIENCE = 30
 """Seconds in which a scheduler must answer, and workers started here be there again."""
@@ -79,13 +76,13 @@ def started(workers: int) -> Iterator[Pool]:
     from distributed import Client, LocalCluster
 
     try:
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",  # any free port: by None it is 8787 all the same
-            memory_limit=0,  # lanes bound it, and dask counts the libraries' own in
-            preload=[UNINTERRUPTED],
-        )
+        with uninterrupted():
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                dashboard_address="127.0.0.1:0",  # any free port: by None it is 8787 all the same
+                memory_limit=0,  # lanes bound it, and dask counts the libraries' own in
+            )
     except (OSError, RuntimeError) as error:
         raise WorkerError(f"{workers} dask workers cannot be started here ({error})") from error
     with (

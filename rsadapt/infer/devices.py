@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,7 +14,7 @@ from multiprocessing.queues import Queue
 import torch
 
 from rsadapt.errors import ConfigError, WorkerError
-from rsadapt.infer.work import Pool
+from rsadapt.infer.work import Pool, uninterrupted
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 """Which GPUs a process sees: https://docs.nvidia.com/cuda/cuda-programming-guide."""
@@ -41,6 +40,9 @@ def several(number: int, device: torch.device | str) -> Iterator[Pool]:
         with ProcessPoolExecutor(
             number, mp_context=context, initializer=_begin, initargs=(visible,)
         ) as executor:
+            with uninterrupted():  # all are started by this, before they are wanted
+                for _ in range(number):
+                    executor.submit(os.getpid)
             yield Pool(executor, number)
     except BrokenProcessPool as error:
         raise WorkerError(
@@ -72,7 +74,6 @@ def _begin(visible: Queue[str | None]) -> None:
     name = visible.get()
     if name is not None:
         os.environ[VISIBLE] = name
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, too, which ends all
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

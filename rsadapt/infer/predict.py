@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ from rsadapt.geo.maps import Bands, companions, join
 from rsadapt.geo.masked import Mask
 from rsadapt.geo.raster import Raster
 from rsadapt.infer.layers import Layer, LayerName, LayerRows
-from rsadapt.infer.panels import Panel, Panels, PanelWriter, opened
+from rsadapt.infer.panels import Panel, Panels, opened
 from rsadapt.infer.pipeline import Network, bytes_per_column, predict_lane
 from rsadapt.infer.tiling import BLOCK, PANEL_ROWS, Blending, Lane, Plan, plan
 from rsadapt.progress import Progress
@@ -236,44 +236,21 @@ def predict_panels(
     windows = [job.cut.panel(lane, number) for number in numbers]
     pieces = _pieces(job, network, lane, windows)
     bands: dict[str, Bands] = {layer.name: layer.bands for layer in job.layers}
-    with small_cache(job.raster), ThreadPoolExecutor(max_workers=1) as pool:
-        for number, window in zip(numbers, windows, strict=True):
-            grid = job.grid.crop(window)
-            with panels.writing(lane.number, number, grid, bands) as writer:
-                left = window.height
-                with _written(pool, writer) as write:
-                    while left:
-                        values = next(pieces)
-                        write(values)
-                        height = next(iter(values.values())).shape[1]
-                        left -= height
-                        told(height * lane.width)
-
-
-@contextmanager
-def _written(
-    pool: Executor, writer: PanelWriter
-) -> Iterator[Callable[[Mapping[str, NDArray[np.generic]]], None]]:
-    """Write pieces one after another, each while the next is predicted.
-
-    None is being written any more on leaving, after an exception either: its files are closed then.
-    """
-    writing: Future[None] | None = None
-
-    def write(values: Mapping[str, NDArray[np.generic]]) -> None:
-        nonlocal writing
-        if writing is not None:
+    for number, window in zip(numbers, windows, strict=True):
+        with (
+            small_cache(job.raster),
+            panels.writing(lane.number, number, job.grid.crop(window), bands) as writer,
+            ThreadPoolExecutor(max_workers=1) as pool,  # ends before the files are closed
+        ):
+            writing, left = pool.submit(lambda: None), window.height
+            while left:
+                values = next(pieces)
+                writing.result()  # one piece is written while the next is predicted
+                writing = pool.submit(writer.write_rows, values)
+                height = next(iter(values.values())).shape[1]
+                left -= height
+                told(height * lane.width)
             writing.result()
-        writing = pool.submit(writer.write_rows, values)
-
-    try:
-        yield write
-    except BaseException:
-        if writing is not None:
-            wait([writing])
-        raise
-    if writing is not None:
-        writing.result()
 
 
 def _pieces(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import signal
 import socket
 import threading
 import time
@@ -13,6 +14,7 @@ from concurrent.futures import FIRST_EXCEPTION, BrokenExecutor, Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import torch
@@ -190,6 +192,20 @@ def _unseen(error: FileNotFoundError) -> WorkerError:
 
 def _here() -> str:
     return f"the worker on {socket.gethostname()}, process {os.getpid()},"
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let processes and threads that are started here never see Ctrl-C: they inherit a mask.
+
+    It reaches this process, too, which then ends them.
+    """
+    resource_tracker.ensure_running()  # which lifts the mask when it is started
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def test_a_lost_worker_is_replaced_and_its_panels_tried_again(shared, alone, poo
 
 
 def test_panels_finished_before_are_not_predicted_again(shared, alone, pool):
-    load = shared.load("again", pause=0.01)
+    load = shared.load("again", pause=0.05)
 
     def stop(*_):
         raise KeyboardInterrupt

@@ -45,7 +45,7 @@ def test_a_stop_ends_what_is_under_way(shared, alone, pool):
     def stop(*_):
         raise KeyboardInterrupt
 
-    load = shared.load("stopped", pause=0.01)
+    load = shared.load("stopped", pause=0.05)
     with pytest.raises(KeyboardInterrupt):
         shared.predict("stopped", load, "hann", pool, progress=stop)
     folder = shared.folder / "stopped" / ".scene.panels"
