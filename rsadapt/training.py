@@ -221,7 +221,7 @@ def score(
         matrix = evaluate_samples(
             in_order(
                 watched(samples, f"score {domain}", progress),
-                facts.settings.prediction.batch_size,
+                facts.settings.prediction.batch_on(device.type),
             ),
             answers(parts, domain),
             num_classes=len(scheme),

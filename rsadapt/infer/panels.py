@@ -183,6 +183,7 @@ def opened(out: Path, stem: str, facts: Mapping[str, Any]) -> Iterator[Panels]:
     folder.mkdir(exist_ok=True)
     with _locked(folder):
         yield Panels(folder, _journal(folder, fingerprint(dict(facts))))
+        (folder / JOURNAL).unlink()  # a kill from here on leaves nothing that a call would take up
         shutil.rmtree(folder)
 
 

@@ -170,7 +170,7 @@ def _network(model: Model, domain: Domain, settings: PredictionSettings) -> Netw
         normalise=model.facts.normalise[domain],
         bands=model.facts.bands,
         num_classes=len(model.scheme),
-        batch_size=settings.batch_size,
+        batch_size=settings.batch_on(model.device.type),
         device=model.device,
     )
 

@@ -1,11 +1,12 @@
 """A scene's maps: all or none, on its grid, and the same bytes however often it was stopped."""
 
-import json
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -310,73 +311,155 @@ def test_maps_that_the_same_call_finished_are_kept(tmp_path, raster):
     assert replaced.predicted == replaced.pixels
 
 
-KILLED = """
+SCRIPT = """
     import sys
+    import time
+    from datetime import datetime
     from pathlib import Path
     import torch
     from rsadapt.classes import ClassScheme
     from rsadapt.geo.normalise import Normaliser
     from rsadapt.geo.raster import Raster
-    from rsadapt.infer import predict as predicting, tiling
+    from rsadapt.infer import panels, predict as predicting, tiling
     from rsadapt.infer.layers import layers
     from rsadapt.infer.pipeline import Network
+
+    scene, out, started, resting = sys.argv[1:]
     tiling.PANEL_ROWS = predicting.PANEL_ROWS = 512
     torch.set_num_threads(1)
     mixing = torch.tensor([[1.5, -0.5], [-1.0, 2.0], [0.3, -1.2]])
     scheme = ClassScheme(("a", "b", "c"), ((1,), (2,), (3,)), ((0, 0, 255),) * 3)
-    print("ready", flush=True)
+    join, publish, replace = predicting._join, panels.Panels.publish, Path.replace
+
+    class Clock(datetime):
+        now = classmethod(lambda cls, tz: datetime.fromisoformat(started))
+
+    def told(stage, step):
+        def work(*arguments):
+            print(stage, flush=True)
+            return step(*arguments)
+        return work
+
+    def slowly(part, whole):
+        time.sleep(float(resting))
+        return replace(part, whole)
+
+    def answer(images):
+        time.sleep(float(resting) / 5)
+        return torch.einsum("cb,nbhw->nchw", mixing, images).softmax(dim=1)
+
+    def moved(self, out):
+        print("publishing", flush=True)
+        Path.replace = slowly
+        return publish(self, out)
+
+    panels.datetime = Clock
+    predicting._join = told("joining", join)
+    panels.Panels.publish = moved
+    print("predicting", flush=True)
     predicting.predict_scene(
-        Raster(sys.argv[1]),
-        Path(sys.argv[2]),
+        Raster(scene),
+        Path(out),
         network=Network(
-            lambda images: torch.einsum("cb,nbhw->nchw", mixing, images).softmax(dim=1),
-            Normaliser((100.0, 100.0), (50.0, 50.0)), (1, 2), 3, batch_size=2,
+            answer, Normaliser((100.0, 100.0), (50.0, 50.0)), (1, 2), 3, batch_size=2
         ),
         layers=layers(["classes", "entropy"], scheme),
         tiling=predicting.Tiling(256, 64),
         facts={},
     )
+    print("done", flush=True)
 """
+FIRST, LATER = "2026-01-01T00:00:00+00:00", "2027-01-01T00:00:00+00:00"
+
+
+def a_process(scene, out, started, *, resting=0.0):
+    """Predicts a scene, as begun at some time; says at which stage it is; may rest in between."""
+    arguments = [str(scene.path), str(out), started, str(resting)]
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def stage_times(process):
+    """Seconds that each stage of an undisturbed process lasts."""
+    with process:
+        begun = [(line.strip(), time.perf_counter()) for line in process.stdout]
+        assert process.wait() == 0, process.stderr.read()
+    return {stage: after - at for (stage, at), (_, after) in pairwise(begun)}
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path):
-    """Twenty kills, spread over prediction, joining and publishing, each gone on with once."""
+def test_killed_at_twenty_moments_it_ends_with_the_same_bytes(tmp_path):
+    """While it predicts, joins panels and publishes maps; the second start goes on or is refused.
+
+    The clock of the second start is a year ahead, so that a time of its own would change the bytes.
+    """
     raster = a_scene(tmp_path / "scene.tif", 3000, 2500)
-
-    def start(out):
-        command = [sys.executable, "-c", textwrap.dedent(KILLED), str(raster.path), str(out)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert process.stdout.readline() == b"ready\n"
-        return process
-
-    clock = time.perf_counter()
-    assert start(tmp_path / "whole").wait() == 0
-    lasts = time.perf_counter() - clock
+    stages = stage_times(a_process(raster, tmp_path / "whole", FIRST, resting=0.05))
     expected = contents(tmp_path / "whole")
-    random, gone_on = np.random.default_rng(0), 0
-    for number in range(20):
-        out = tmp_path / f"maps-{number}"
-        process = start(out)
-        time.sleep(random.uniform(0, lasts))
+    assert sorted(expected) == [
+        *("scene_classes.qml", "scene_classes.tif", "scene_classes.tif.aux.xml"),
+        "scene_entropy.tif",
+    ]
+    random, went_on = np.random.default_rng(0), []
+    for stage in ["predicting"] * 9 + ["joining"] * 6 + ["publishing"] * 5:
+        out = tmp_path / "maps"
+        process = a_process(raster, out, FIRST, resting=0.05)
+        while process.stdout.readline().strip() != stage:
+            assert process.poll() is None
+        time.sleep(random.uniform(0, stages[stage]))
         process.send_signal(signal.SIGKILL)
-        process.wait()
-        journal = out / ".scene.panels" / "journal.json"
-        if journal.exists():
-            gone_on += 1
-            began = json.loads(journal.read_text())["started"]
-        assert not [p for p in out.glob("*.tif") if len(p.read_bytes()) < 1000]
-        again = start(out)
-        code = again.wait()
-        if code:  # it had published everything before it was killed
-            assert contents(out).keys() == expected.keys()
-        for name, written in contents(out).items():
-            if name.endswith(".tif"):
-                with rasterio.open(out / name) as a, rasterio.open(tmp_path / "whole" / name) as b:
-                    np.testing.assert_array_equal(a.read(), b.read())
-                    if journal.exists():
-                        assert a.tags()["RSADAPT_STARTED"] == began
-                assert len(written) == len(expected[name])
-            else:
-                assert written == expected[name]
-    assert gone_on >= 10
+        process.communicate()
+        begun = (out / ".scene.panels" / "journal.json").exists()
+        for map_file in out.glob("*.tif"):  # what has a result's name is whole
+            assert map_file.read_bytes() == expected[map_file.name]
+        again = a_process(raster, out, LATER if begun else FIRST)
+        told, error = again.communicate()
+        if again.returncode:  # all was published before the kill
+            assert "exists already" in error
+        elif begun:
+            went_on.append((stage, "joining" in told))
+        assert contents(out) == expected
+        shutil.rmtree(out)
+    assert went_on.count(("predicting", True)) >= 5
+    assert went_on.count(("joining", True)) >= 4
+    assert went_on.count(("publishing", False)) >= 2
+
+
+@pytest.fixture
+def little_room(tmp_path):
+    """A folder on a file system of 5 MB, and what gives it 100 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o"]
+    if subprocess.run([*mount, "size=5m", "tmpfs", folder], check=False).returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    yield folder, lambda: subprocess.run([*mount, "remount,size=100m", folder], check=True)
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_and_finished_panels_serve_once_there_is_room(tmp_path, little_room):
+    raster = a_scene(tmp_path / "scene.tif", 3000, 2500)
+    stage_times(a_process(raster, tmp_path / "whole", FIRST))
+    folder, make_room = little_room
+    _, error = a_process(raster, folder / "maps", FIRST).communicate()
+    assert "DataError" in error
+    assert "check that the folder may be written to and that the disk has room" in error
+    finished = sorted((folder / "maps" / ".scene.panels").glob("lane-*/*.tif"))
+    assert len(finished) >= 2
+    for panel in finished:
+        with rasterio.open(panel) as dataset:
+            assert dataset.read().size
+    before = {panel.name: panel.stat().st_mtime_ns for panel in finished}
+    make_room()
+    again = a_process(raster, folder / "maps", LATER, resting=0.5)
+    while again.stdout.readline().strip() != "joining":
+        assert again.poll() is None
+    assert {panel.name: panel.stat().st_mtime_ns for panel in finished} == before
+    _, error = again.communicate()
+    assert again.returncode == 0, error
+    assert contents(folder / "maps") == contents(tmp_path / "whole")
