@@ -89,10 +89,24 @@ def stream(
         generator=torch.Generator(),  # else the loader draws from torch's own random state
         multiprocessing_context=FORK if workers else None,
     )
-    for batch in loader:
-        if isinstance(batch, RsadaptError):
-            raise batch
-        yield batch
+    batches = iter(loader)
+    try:
+        for batch in batches:
+            if isinstance(batch, RsadaptError):
+                raise batch
+            yield batch
+    finally:
+        _end_workers(batches)
+
+
+def _end_workers(batches: Iterator[Batch | RsadaptError]) -> None:
+    """End the processes of a data loader's iterator now, not when it is collected.
+
+    They take no signal, so that the interpreter would wait for them for ever when it ends before.
+    """
+    end = getattr(batches, "_shutdown_workers", None)  # of iterators with workers alone
+    if end is not None:
+        end()
 
 
 def _leave_signals_to_the_trainer(_worker: int) -> None:

@@ -1,5 +1,6 @@
 """Streams: endless, shared between ranks, and taken up where they were left."""
 
+import multiprocessing
 from itertools import islice
 
 import pytest
@@ -65,10 +66,22 @@ class Damaged(Numbers):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_damage_is_told_in_its_own_words_when_its_batch_is_due(workers):
+    others = set(multiprocessing.active_children())
     batches = stream(Damaged(), batch_size=2, workers=workers)
     assert next(batches).image.flatten()[0] == 0
-    with pytest.raises(DataError, match=r"^scene\.tif: cut short$"):
+    with pytest.raises(DataError, match=r"^scene\.tif: cut short$") as told:
         next(batches)
+    assert told.value.__traceback__ is not None  # which may keep alive what it passed through
+    assert set(multiprocessing.active_children()) <= others
+
+
+def test_closing_ends_the_workers():
+    others = set(multiprocessing.active_children())
+    batches = stream(Numbers(), batch_size=2, workers=2)
+    next(batches)
+    assert len(set(multiprocessing.active_children()) - others) == 2
+    batches.close()
+    assert set(multiprocessing.active_children()) <= others
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
