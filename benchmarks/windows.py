@@ -188,7 +188,8 @@ def between(nodes: NDArray[np.float32], step: int, row: int, rows: int) -> NDArr
 
 def windows_of(scene: Any) -> Any:
     """Training windows of a scene as a run draws them, without labels."""
-    from rsadapt.data.geotiff import RandomWindows, Region, Scene
+    from rsadapt.data.geotiff import RandomWindows
+    from rsadapt.data.region import Region, Scene
     from rsadapt.geo.normalise import Normaliser
 
     region = Region("source", (Scene(scene, None, scene.grid.window),), tuple(range(1, BANDS + 1)))

@@ -10,7 +10,7 @@ import yaml
 
 from rsadapt import config, study
 from rsadapt.adapt import checkpoint
-from rsadapt.data.geotiff import Region
+from rsadapt.data.region import Region
 from rsadapt.errors import ConfigError, InterruptedTrainingError, OutputExistsError
 from rsadapt.run import RunFolder
 from rsadapt.study import Result, Row, best_snapshots, run_study, standard_rows, summary

@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 from rsadapt import build, config
 from rsadapt.adapt import checkpoint
 from rsadapt.data import geotiff
-from rsadapt.data.geotiff import Region
+from rsadapt.data.region import Region
 from rsadapt.errors import (
     CheckpointError,
     ConfigError,

@@ -13,7 +13,7 @@ from shapely import Point, box
 from rsadapt import build, config
 from rsadapt.adapt import checkpoint
 from rsadapt.classes import IGNORE_INDEX
-from rsadapt.data.geotiff import Region
+from rsadapt.data.region import Region
 from rsadapt.errors import DataError, MissingFileError
 from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.normalise import Normaliser
@@ -263,7 +263,7 @@ def test_what_is_no_label_at_all_is_refused_early_and_briefly(tmp_path, monkeypa
     values = country(tmp_path / "a")
     noise = np.random.default_rng(0).random((SIDE, SIDE)).astype(np.float32)
     write_raster(tmp_path / "a" / "l.tif", noise, grid_at(0))
-    monkeypatch.setattr("rsadapt.data.geotiff.MANY_IDS", 50)
+    monkeypatch.setattr("rsadapt.data.region.MANY_IDS", 50)
     region = build.places(parsed(values)).source.training
     with pytest.raises(DataError, match=r"0\.\d+ \(1 pixels\).* and \d+ more; known") as caught:
         region.class_counts(build.class_scheme(parsed(values)))

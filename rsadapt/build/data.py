@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from rsadapt.data.augment import Augmenter
-    from rsadapt.data.geotiff import Region
+    from rsadapt.data.region import Region
 
 STREAM_SEEDS: dict[Domain, int] = {"source": 1, "target": 2}
 """Added to a thousand times the run's seed, so that no two streams of any runs are alike."""
@@ -343,7 +343,8 @@ def training_samples(
             augment=_augmenter(settings),
             prepared=prepared_frames(settings, both, domain),
         )
-    from rsadapt.data.geotiff import RandomWindows, Region
+    from rsadapt.data.geotiff import RandomWindows
+    from rsadapt.data.region import Region
 
     if not isinstance(imagery, Region):
         raise TypeError(f"no way to draw samples from a {type(imagery).__name__}")
@@ -382,7 +383,8 @@ def evaluation_samples(
     scheme = class_scheme(settings)
     if isinstance(imagery, Frames):
         return FrameEvaluation(imagery, normalise=normalise, scheme=scheme)
-    from rsadapt.data.geotiff import GridWindows, Region, check_sides
+    from rsadapt.data.geotiff import GridWindows, check_sides
+    from rsadapt.data.region import Region
 
     if not isinstance(imagery, Region):
         raise TypeError(f"no way to score a {type(imagery).__name__}")

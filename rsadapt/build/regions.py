@@ -16,8 +16,8 @@ from rsadapt.build.bands import SceneFiles, open_scene
 from rsadapt.build.damage import without_damaged
 from rsadapt.build.files import listed_files, named_bands, named_files, named_scenes
 from rsadapt.build.validity import usable
-from rsadapt.data.geotiff import Region, Scene
 from rsadapt.data.imagery import Place
+from rsadapt.data.region import Region, Scene
 from rsadapt.errors import DataError
 from rsadapt.geo.assumed import assumed, assumption, on_its_scene
 from rsadapt.geo.blocks import split_blocks

@@ -10,7 +10,7 @@ import numpy as np
 
 from rsadapt import config
 from rsadapt.build.files import vector_files
-from rsadapt.data.geotiff import Scene
+from rsadapt.data.region import Scene
 from rsadapt.errors import DataError
 from rsadapt.geo.border import BorderMask, border_colour, border_tolerance, find_border
 from rsadapt.geo.grid import Grid, Window

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from rsadapt import report
 from rsadapt.classes import ClassScheme
-from rsadapt.data.geotiff import RandomWindows, Region
+from rsadapt.data.geotiff import RandomWindows
+from rsadapt.data.region import Region
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.inspection.facts import BandFacts
 

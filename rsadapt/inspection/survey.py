@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rsadapt.classes import ClassScheme
-from rsadapt.data.geotiff import Region, Scene
 from rsadapt.data.imagery import Place
+from rsadapt.data.region import Region, Scene
 from rsadapt.geo.assumed import assumption
 from rsadapt.geo.distances import Distribution, divergence, wasserstein
 from rsadapt.geo.edges import borders

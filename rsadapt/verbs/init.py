@@ -15,8 +15,8 @@ import numpy as np
 
 from rsadapt import build, config
 from rsadapt.classes import IGNORE_INDEX, NODATA, ClassScheme, Colour
-from rsadapt.data.geotiff import Region, Scene
 from rsadapt.data.imagery import Places
+from rsadapt.data.region import Region, Scene
 from rsadapt.errors import DataError, OutputExistsError
 from rsadapt.geo.location import located
 from rsadapt.geo.place import sizes_differ

@@ -11,8 +11,8 @@ from typing import Any
 from rsadapt import build
 from rsadapt import config as configurations
 from rsadapt.classes import ClassScheme
-from rsadapt.data.geotiff import Region
 from rsadapt.data.imagery import Places
+from rsadapt.data.region import Region
 from rsadapt.errors import DataError, LeftOutWarning
 from rsadapt.inspection.examples import Example, draw_examples
 from rsadapt.inspection.facts import Choices, Facts, Finding, RegionFacts

@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 
 from rsadapt.classes import IGNORE_INDEX, ClassScheme
 from rsadapt.data.augment import Augmenter
-from rsadapt.data.geotiff import (
-    LEAST_SIDE,
-    GridWindows,
-    RandomWindows,
-    Region,
-    Scene,
-    check_sides,
-)
+from rsadapt.data.geotiff import LEAST_SIDE, GridWindows, RandomWindows, check_sides
+from rsadapt.data.region import Region, Scene
 from rsadapt.errors import DataError
 from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.normalise import Normaliser

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np, torch
 from affine import Affine
 from rasterio.crs import CRS
-from rsadapt.data.geotiff import RandomWindows, Region, Scene
+from rsadapt.data.geotiff import RandomWindows
+from rsadapt.data.region import Region, Scene
 from rsadapt.data.stream import stream
 from rsadapt.geo.grid import Grid, Window
 from rsadapt.geo.harmonise import harmonise
