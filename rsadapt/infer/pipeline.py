@@ -415,7 +415,7 @@ class _Strip:
 
     def image(self, column: int, out: NDArray[np.float32]) -> None:
         """Write what a tile sees at a column, [bands, tile, tile], zero beyond the scene."""
-        width = min(out.shape[-1], self.source.width)
+        width = min(out.shape[-1], self.source.width - column)
         cut = slice(column, column + width)
         out[:, self.height :], out[..., width:] = 0, 0
         for chunk, own, rows in self._held(self.top, self.top + self.height):
@@ -437,34 +437,35 @@ class _Strip:
 
 def _strips(source: Source, rows: Sequence[Span], tile: int) -> Generator[_Strip, None, None]:
     """Yield what each row of tiles sees, to be used before the next is asked for."""
-    size = min(tile, source.raster.grid.height)
+    looks = [(row.tile, min(row.tile + tile, source.raster.grid.height)) for row in rows]
     held: deque[_Chunk] = deque()
     free: deque[_Chunk] = deque()
-    with closing(_read_ahead(source, rows, size, free)) as chunks:
-        for row in rows:
-            while held and held[0].stop <= row.tile:
+    with closing(_read_ahead(source, looks, free)) as chunks:
+        for top, bottom in looks:
+            while held and held[0].stop <= top:
                 free.append(held.popleft())
-            while not held or held[-1].stop < row.tile + size:
+            while not held or held[-1].stop < bottom:
                 held.append(next(chunks))
-            yield _Strip(source, row.tile, size, tuple(held))
+            yield _Strip(source, top, bottom - top, tuple(held))
 
 
 def _read_ahead(
-    source: Source, rows: Sequence[Span], size: int, free: deque[_Chunk]
+    source: Source, looks: Sequence[tuple[int, int]], free: deque[_Chunk]
 ) -> Generator[_Chunk, None, None]:
     """Read rows in threads while the network works, at most `readers` chunks ahead.
 
-    Chunks that are `free` are filled again.
+    `looks` are the first row and the row after the last that each row of tiles sees. Chunks that
+    are `free` are filled again.
     """
-    first, stop = rows[0].tile, rows[-1].tile + size
     step = _chunk_rows(source.raster.block_shape[0])
-    seen = [row for row in rows if _looked_at(source, source.window(row.tile, row.tile + size))]
-    windows = deque(source.window(*piece) for piece in _chunks(first, stop, step))
+    seen = [look for look in looks if _looked_at(source, source.window(*look))]
+    pieces = _chunks(looks[0][0], looks[-1][1], step)
+    windows = deque(source.window(*piece) for piece in pieces)
     coming: deque[Future[_Chunk]] = deque()
 
     def submit(pool: ThreadPoolExecutor) -> None:
         window = windows.popleft()
-        needed = any(row.tile < window.row_stop and window.row < row.tile + size for row in seen)
+        needed = any(top < window.row_stop and window.row < bottom for top, bottom in seen)
         chunk = free.popleft() if free else source.chunk(step)
         coming.append(pool.submit(source.read if needed else source.nothing, window, chunk))
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -51,11 +51,13 @@ class Tiling:
         tile: pixels of a tile's side; smaller scenes are padded with invalid pixels.
         overlap: pixels that neighbouring tiles share, fewer than `tile`.
         blending: how they share them.
+        cell: pixels of a cell of the network, with which tiles begin.
     """
 
     tile: int
     overlap: int
     blending: Blending = "hann"
+    cell: int = 1
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ def predict_scene(
         overlap=tiling.overlap,
         blending=tiling.blending,
         widest=BUDGET // _bytes_per_column(network, layers, raster, tiling),
+        cell=tiling.cell,
     )
     if out.is_file():
         raise OutputExistsError(f"expected a folder for the maps, found a file at {out}; name one")
@@ -340,7 +343,7 @@ def _facts(job: Job, network: Network, tiling: Tiling) -> dict[str, Any]:
     return {
         "scene": fingerprint(job.raster, job.area),
         "grid": [job.grid.shape, tuple(job.grid.transform)[:6], str(job.grid.crs)],
-        "tiling": [tiling.tile, tiling.overlap, tiling.blending, PANEL_ROWS],
+        "tiling": [*asdict(tiling).values(), PANEL_ROWS],
         "lanes": [lane.stop for lane in job.cut.lanes],
         "network": [network.bands, network.normalise.to_dict(), network.batch_size],
         "device": str(network.device),

@@ -54,21 +54,27 @@ class Span:
         return Span(self.tile, first, self.weights[first - self.start : last - self.start])
 
 
-def spans(length: int, tile: int, overlap: int, blending: Blending = "hann") -> list[Span]:
+def spans(
+    length: int, tile: int, overlap: int, blending: Blending = "hann", *, cell: int = 1
+) -> list[Span]:
     """Cover an axis with tiles whose weights sum to one.
 
     By "hann" weights rise over the overlap as half a Hann window, sin^2 (Harris 1978, "On the use
     of windows for harmonic analysis", section V-C), taken at pixel centres so that none is zero.
     They are flat elsewhere and on the raster's own border; where one tile lies alone its weight is
-    exactly one. By "crop" every pixel belongs to one tile. The last tile ends with the axis, and
-    where it shares more with its neighbour than the overlap, they meet in the middle of that. The
-    weight of a tile's pixel is the product of its row's and its column's.
+    exactly one. By "crop" every pixel belongs to one tile. The last tile ends with the axis, or
+    less than a cell beyond, and where it sees more of what its neighbour sees than the overlap,
+    they share the middle of that. The weight of a tile's pixel is the product of its row's and its
+    column's.
 
     Args:
         length: pixels along the axis.
         tile: pixels of a tile; a shorter axis is one span.
         overlap: pixels that neighbours see both, fewer than `tile`; the last two may see more.
         blending: how neighbours share them.
+        cell: pixels of a cell of the network. Tiles begin with cells, so that a place on the ground
+            lies in cells alike whatever the tile: else its class changes with that. The overlap
+            grows by less than a cell where it must.
 
     Raises:
         ConfigError: for an overlap outside 0..tile - 1.
@@ -76,7 +82,7 @@ def spans(length: int, tile: int, overlap: int, blending: Blending = "hann") -> 
     if not 0 <= overlap < tile:
         raise ConfigError(f"overlap must lie in 0..{tile - 1} for tiles of {tile}, found {overlap}")
     size = min(tile, length)
-    starts = tile_starts(length, tile, tile - overlap)
+    starts = _starts(length, tile, tile - overlap, cell)
     shared = overlap if blending == "hann" else 0
     meet = [(after + before + size - shared) // 2 for before, after in pairwise(starts)]
     firsts, stops = [0, *meet], [*(first + shared for first in meet), length]
@@ -91,6 +97,14 @@ def spans(length: int, tile: int, overlap: int, blending: Blending = "hann") -> 
         Span(start, first, (weights / total[first : first + len(weights)]).astype(np.float32))
         for start, first, weights in zip(starts, firsts, tapered, strict=True)
     ]
+
+
+def _starts(length: int, tile: int, stride: int, cell: int) -> list[int]:
+    """Where tiles begin: with cells, unless strides are shorter than one."""
+    if stride < cell:
+        return tile_starts(length, tile, stride)
+    cells = -(-max(0, length - tile) // cell)
+    return tile_starts(tile + cells * cell, tile, stride // cell * cell)
 
 
 def _taper(size: int, overlap: int, *, before: bool, after: bool) -> NDArray[np.float64]:
@@ -164,7 +178,13 @@ class Plan:
 
 
 def plan(
-    shape: tuple[int, int], *, tile: int, overlap: int, blending: Blending, widest: int
+    shape: tuple[int, int],
+    *,
+    tile: int,
+    overlap: int,
+    blending: Blending,
+    widest: int,
+    cell: int = 1,
 ) -> Plan:
     """Cut a scene into lanes of at most so many columns, and those into panels.
 
@@ -176,25 +196,28 @@ def plan(
         overlap: pixels that neighbouring tiles share.
         blending: how.
         widest: columns of a lane at most; whole blocks are taken, at least one.
+        cell: see `spans`.
 
     Raises:
         ConfigError: for an overlap outside 0..tile - 1.
     """
     height, width = shape
-    columns = spans(width, tile, overlap, blending)
+    columns = spans(width, tile, overlap, blending, cell=cell)
     step = max(BLOCK, widest // BLOCK * BLOCK)
     edges = [*range(0, width, step), width]
     return Plan(
         height,
         tile,
-        tuple(spans(height, tile, overlap, blending)),
+        tuple(spans(height, tile, overlap, blending, cell=cell)),
         tuple(
-            _lane(number, start, stop, columns, min(tile, width))
-            for number, (start, stop) in enumerate(pairwise(edges))
+            _lane(number, edges[number : number + 2], columns, tile)
+            for number in range(len(edges) - 1)
         ),
     )
 
 
-def _lane(number: int, start: int, stop: int, columns: Sequence[Span], size: int) -> Lane:
+def _lane(number: int, edges: Sequence[int], columns: Sequence[Span], tile: int) -> Lane:
+    """The lane between two edges."""
+    start, stop = edges
     own = tuple(s.clip(start, stop) for s in columns if s.start < stop and s.stop > start)
-    return Lane(number, start, stop, own, own[0].tile, own[-1].tile + size)
+    return Lane(number, start, stop, own, own[0].tile, min(own[-1].tile + tile, columns[-1].stop))

@@ -16,7 +16,7 @@ from rsadapt.errors import ConfigError, DataError, OutputExistsError
 from rsadapt.geo.location import Location, located
 from rsadapt.infer.sharing import Sharing
 from rsadapt.mapping.names import refuse_same_names
-from rsadapt.model import Model, Saved, probabilities, reopen
+from rsadapt.model import Model, Saved, network_of, probabilities, reopen
 from rsadapt.progress import Progress
 
 if TYPE_CHECKING:
@@ -108,7 +108,12 @@ def map_scenes(
                 out,
                 network=replace(network, bands=taken),
                 layers=chosen,
-                tiling=Tiling(settings.tile, settings.overlap, settings.blending),
+                tiling=Tiling(
+                    settings.tile,
+                    settings.overlap,
+                    settings.blending,
+                    cell=network_of(model.parts).stride,
+                ),
                 area=part,
                 facts={
                     "run": place.digest,

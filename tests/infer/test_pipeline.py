@@ -72,11 +72,14 @@ def predicted(
     stop=None,
     widest=10**6,
     area=None,
+    cell=1,
     **changes,
 ):
     """Probabilities [classes, rows, width] and validity of a scene's rows, from all its lanes."""
     network = replace(NETWORK, **changes)
-    cut = plan(raster.grid.shape, tile=tile, overlap=overlap, blending=blending, widest=widest)
+    cut = plan(
+        raster.grid.shape, tile=tile, overlap=overlap, blending=blending, widest=widest, cell=cell
+    )
     stop = stop or raster.grid.height
     shape = stop - first, raster.grid.width
     found, mapped = torch.full((3, *shape), torch.nan), np.zeros(shape, bool)
@@ -136,6 +139,38 @@ def test_cropped_tiles_of_a_network_that_sees_less_than_the_overlap(height, widt
     )
     expected = whole(raster, seeing_two_pixels_around)
     mask = torch.from_numpy(raster.valid)
+    torch.testing.assert_close(found[:, mask], expected[:, mask], rtol=0, atol=2e-6)
+
+
+def of_cells(images):
+    """A network that answers cells of 4 x 4 pixels, as those with an encoder do."""
+    height, width = images.shape[-2:]
+    images = torch.nn.functional.pad(images, (0, -width % 4, 0, -height % 4))
+    cells = torch.nn.functional.avg_pool2d(images, 4)
+    return pixelwise(cells.repeat_interleave(4, -1).repeat_interleave(4, -2))[..., :height, :width]
+
+
+@given(
+    st.tuples(st.integers(1, 50), st.integers(1, 50)),
+    st.integers(2, 5),
+    st.sampled_from(["hann", "crop"]),
+    st.data(),
+)
+@settings(deadline=None, max_examples=40)
+def test_a_place_lies_in_cells_alike_whatever_the_tile(shape, cells, blending, data):
+    raster = scene(*shape)
+    overlap = data.draw(st.integers(0, 4 * cells - 4))
+    found, _ = predicted(
+        raster,
+        tile=4 * cells,
+        overlap=overlap,
+        blending=blending,
+        predict=of_cells,
+        cell=4,
+        widest=data.draw(st.integers(1, 50)),
+    )
+    mask = torch.from_numpy(raster.valid)
+    expected = whole(raster, of_cells)
     torch.testing.assert_close(found[:, mask], expected[:, mask], rtol=0, atol=2e-6)
 
 

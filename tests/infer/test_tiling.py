@@ -17,13 +17,15 @@ def tilings(draw):
     return tile, draw(st.integers(0, tile - 1)), draw(st.sampled_from(["hann", "crop"]))
 
 
-@given(st.integers(1, 60), tilings())
-def test_weights_are_positive_and_sum_to_one(length, tiling):
+@given(st.integers(1, 60), tilings(), st.integers(1, 5))
+def test_weights_are_positive_and_sum_to_one(length, tiling, cell):
     tile, overlap, blending = tiling
     total, covered = np.zeros(length), np.zeros(length, int)
-    for span in spans(length, tile, overlap, blending):
+    for span in spans(length, tile, overlap, blending, cell=cell):
         assert (span.weights > 0).all()
         assert span.tile <= span.start < span.stop <= min(span.tile + tile, length)
+        assert span.tile % cell == 0 or tile - overlap < cell
+        assert span.tile + tile < max(length, tile) + cell
         assert span.inside == slice(span.start - span.tile, span.stop - span.tile)
         total[span.start : span.stop] += span.weights
         covered[span.start : span.stop] += 1
