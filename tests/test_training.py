@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 
 from rsadapt import build, config
 from rsadapt.adapt import checkpoint
-from rsadapt.data import geotiff
+from rsadapt.data import region
 from rsadapt.data.region import Region
 from rsadapt.errors import (
     CheckpointError,
@@ -377,7 +377,7 @@ def reads(monkeypatch):
 
 
 def test_statistics_stand_beside_the_run_and_in_its_checkpoint(run, reads, monkeypatch):
-    monkeypatch.setattr(geotiff, "_piece", lambda block: 4000)  # scenes here are one block
+    monkeypatch.setattr(region, "_piece", lambda block: 4000)  # scenes here are one block
     outcome = run("run", "statistics.pixels=20000")
     assert reads == ["source", "target"]
     facts = load(outcome.run.path).facts
