@@ -36,6 +36,10 @@ READ_PIXELS = 512 * 512
 """Pixels that GDAL is asked for at once, about: its masks and its cache of blocks stay small."""
 
 
+NORMALISED_ROWS = 64
+"""Rows of a tile that are normalised at once: what that takes stays in the processor's cache."""
+
+
 @dataclass(frozen=True)
 class Network:
     """What is asked of each tile, and how.
@@ -418,10 +422,12 @@ class _Strip:
         width = min(out.shape[-1], self.source.width - column)
         cut = slice(column, column + width)
         out[:, self.height :], out[..., width:] = 0, 0
-        for chunk, own, rows in self._held(self.top, self.top + self.height):
-            out[:, rows, :width] = self.source.network.normalise(
-                chunk.values[:, own, cut], chunk.valid[own, cut]
-            )
+        for top in range(0, self.height, NORMALISED_ROWS):
+            part = out[:, top : min(self.height, top + NORMALISED_ROWS), :width]
+            for chunk, own, rows in self._held(self.top + top, self.top + top + part.shape[1]):
+                part[:, rows] = self.source.network.normalise(
+                    chunk.values[:, own, cut], chunk.valid[own, cut]
+                )
 
     def _held(self, begin: int, end: int) -> Iterator[tuple[_Chunk, slice, slice]]:
         """The chunks with rows among these, where these lie in it, and in all of them."""
