@@ -62,7 +62,7 @@ Values = dict[str, Any]
 
 BANDS, CLASSES = 4, 6
 BATCH = PredictionSettings().batch_on("cpu")
-TILE, OVERLAP = 512, 128
+TILE, OVERLAP = PredictionSettings().tile, PredictionSettings().overlap
 NORMALISE = Normaliser((100.0,) * BANDS, (50.0,) * BANDS)
 SCHEME = ClassScheme(
     names=("water", "forest", "field", "grass", "bare", "building"),
@@ -198,7 +198,7 @@ def predicted_memory(scene: Path, out: Path) -> Values:
 
 # Speed
 
-SPEED_SHAPE = (1280, 2048)
+SPEED_SHAPE = (2 * TILE - OVERLAP, 2 * TILE - OVERLAP)  # four tiles
 TURNS = 3
 
 
@@ -431,20 +431,38 @@ NEAR = 8
 """Pixels from a border within which a pixel lies along it."""
 
 
+SEAM_NETWORKS: dict[str, Values] = {
+    "sees as far as it was trained": {"network.rates": [1, 3, 6], "training.tile": 128},
+    "the default's rates, which reach farther": {"training.tile": 256},
+}
+
+
 def seams(folder: Path) -> Values:
-    """Train a network briefly, and hold its maps from tiles of several sizes against each other."""
-    return alone(measured_seams, folder)
+    """Train networks briefly, and hold their maps from tiles of several sizes together."""
+    write_world(folder / "world", seed=200, size=SEAM_SIDE)
+    return {
+        "what": f"class pixels of a scene of {SEAM_SIDE} x {SEAM_SIDE} that differ, as shares: of "
+        f"all, of those within {NEAR} pixels of a border of tiles of either map (hann: where a "
+        "share begins, ends, or passes one half), and of the others; 'whole' is the scene as one "
+        "tile; DeepLab on ResNet-18, trained on windows of the scene itself",
+        "networks": {
+            name: alone(measured_seams, folder / "world", folder / f"run-{number}", changes)
+            for number, (name, changes) in enumerate(SEAM_NETWORKS.items())
+        },
+    }
 
 
-def measured_seams(folder: Path) -> Values:
+def measured_seams(
+    world: Path, run: Path, changes: Values, overlaps: Sequence[int] = SEAM_OVERLAPS
+) -> Values:
     """Differing class pixels of a scene along the borders of tiles and elsewhere."""
-    world = write_world(folder / "world", seed=200, size=SEAM_SIDE)
-    settings = seam_settings(folder / "world")
+    settings = seam_settings(world, changes)
     started = time.perf_counter()
-    train_run(settings, folder / "run")
+    train_run(settings, run)
     trained = time.perf_counter() - started
-    model = load(folder / "run")
-    raster, cell = Raster(world.source_images[0]), network_of(model.parts).stride
+    model = load(run)
+    scene = world / "source" / "scene_1.tif"
+    raster, cell = Raster(scene), network_of(model.parts).stride
     network = Network(
         remembering(probabilities(model.parts, "source")),
         model.facts.normalise["source"],
@@ -454,7 +472,7 @@ def measured_seams(folder: Path) -> Values:
     )
 
     def classes(tile: int, overlap: int, blending: Blending = "hann") -> NDArray[np.uint8]:
-        with TemporaryDirectory(dir=folder) as out:
+        with TemporaryDirectory(dir=run) as out:
             written = predict_scene(
                 raster,
                 Path(out) / "maps",
@@ -466,14 +484,12 @@ def measured_seams(folder: Path) -> Values:
             return Raster(written.layers["classes"]).read()[0][0]
 
     whole = classes(SEAM_SIDE, 0)
-    label = Raster(world.source_labels[0]).read()[0][0]
+    label = Raster(scene.parent / "labels" / scene.name).read()[0][0]
     labelled = np.isin(label, model.scheme.codes)
     found: Values = {
-        "what": f"class pixels of a scene of {SEAM_SIDE} x {SEAM_SIDE} that differ, as shares: of "
-        f"all, of those within {NEAR} pixels of a border of tiles of either map (hann: where a "
-        "share begins, ends, or passes one half), and of the others; 'whole' is the scene as one "
-        "tile; DeepLab on ResNet-18, trained on windows of 128 of the scene itself",
+        "rates": list(settings.network.rates),
         "training": {
+            "windows": settings.training.tile,
             "steps": settings.training.steps,
             "seconds": round(trained),
             "right pixels of the whole image at once": round(
@@ -482,7 +498,7 @@ def measured_seams(folder: Path) -> Values:
         },
         "rows": [],
     }
-    for overlap in SEAM_OVERLAPS:
+    for overlap in overlaps:
         for blending in ("crop", "hann"):
             maps = {tile: classes(tile, overlap, blending) for tile in SEAM_TILES}
             borders = {tile: along_borders(tile, overlap, blending, cell) for tile in SEAM_TILES}
@@ -495,21 +511,18 @@ def measured_seams(folder: Path) -> Values:
     return found
 
 
-def seam_settings(root: Path) -> config.Configuration:
-    """The demo's recipe with a ResNet-18 of one level, trained without adaptation.
-
-    Its rates reach no farther than the windows that it is trained on.
-    """
-    changes = {
-        "root": str(root),
-        "network": {"encoder": "resnet18", "levels": 1, "rates": [1, 3, 6]},
+def seam_settings(world: Path, changes: Values) -> config.Configuration:
+    """The demo's recipe with a ResNet-18 of one level, trained without adaptation."""
+    recipe = config.load_yaml(config.recipe("demo"))
+    common: Values = {
+        "root": str(world),
+        "network": {"encoder": "resnet18", "levels": 1},
         "method": {"name": "source_only", "segmentation": [1.0]},
         "training.steps": 150,
         "training.workers": 0,
         "device": {"accelerator": "cpu", "threads": 2},
     }
-    recipe = config.load_yaml(config.recipe("demo"))
-    return config.parse(config.change(recipe, changes), where="demo")
+    return config.parse(config.change(recipe, common | changes), where="demo")
 
 
 def remembering(answer: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

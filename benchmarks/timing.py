@@ -55,7 +55,7 @@ def interleaved(
 def machine(*packages: str) -> dict[str, Any]:
     """Describe processor, system, versions of Python and of the named packages, and the commit.
 
-    A commit that ends in "+" had uncommitted changes on top.
+    A commit that ends in "+" had uncommitted changes on top, other than results.
     """
     return {
         "processor": _processor(),
@@ -85,4 +85,5 @@ def _commit() -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
-    return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    changed = git("status", "--porcelain", "--", ":/", ":(top,exclude)benchmarks/results")
+    return git("rev-parse", "HEAD") + ("+" if changed else "")

@@ -366,8 +366,8 @@ training:
   augment: [dihedral] # flips and quarter turns; also: rotate, scale, brightness, contrast, noise
 
 prediction:
-  tile: 512
-  overlap: 128
+  tile: 1024
+  overlap: 192
 
 device:
   accelerator: auto # the GPU where there is one
