@@ -62,7 +62,7 @@ Values = dict[str, Any]
 
 BANDS, CLASSES = 4, 6
 BATCH = PredictionSettings().batch_on("cpu")
-TILE, OVERLAP = PredictionSettings().tile, PredictionSettings().overlap
+TILE, OVERLAP = 512, 128
 NORMALISE = Normaliser((100.0,) * BANDS, (50.0,) * BANDS)
 SCHEME = ClassScheme(
     names=("water", "forest", "field", "grass", "bare", "building"),
@@ -150,23 +150,27 @@ class Tiny(nn.Module):
 
 
 def memory(folder: Path) -> Values:
-    """Peaks of scenes of several heights, and of a wide one."""
+    """Peaks of scenes of several heights, and of a wide one, with the tiles that users get."""
+    usual = PredictionSettings()
+    tiling = Tiling(usual.tile, usual.overlap, usual.blending)
     rows = {}
     for height, width in ((4096, 12000), (16384, 12000), (40000, 12000), (4096, 40000)):
         scene = draw(folder / "scene.tif", height, width)
-        rows[f"{height} x {width}"] = found = alone(predicted_memory, scene, folder / "maps")
+        rows[f"{height} x {width}"] = found = alone(
+            predicted_memory, scene, folder / "maps", tiling
+        )
         print(f"{height} x {width}: {found}", flush=True)
     first, *_, tallest, _ = (row["peak_mb"] for row in rows.values())
     return {
         "what": "peak resident size above that after loading the network, MB of 10^6 bytes; "
-        f"classes and confidence of {BANDS} bands uint8, {CLASSES} classes, tiles of {TILE}, "
-        f"overlap {OVERLAP}, hann, {BATCH} at once",
+        f"classes and confidence of {BANDS} bands uint8, {CLASSES} classes, tiles of {usual.tile}, "
+        f"overlap {usual.overlap}, {usual.blending}, {BATCH} at once",
         "rasters": rows,
         "growth from the first to the tallest": round(tallest / first - 1, 3),
     }
 
 
-def predicted_memory(scene: Path, out: Path) -> Values:
+def predicted_memory(scene: Path, out: Path, tiling: Tiling) -> Values:
     """Peak of predicting a scene, with what it took in time."""
     torch.set_num_threads(1)
     network = Network(
@@ -181,7 +185,7 @@ def predicted_memory(scene: Path, out: Path) -> Values:
             Path(folder) / out.name,
             network=network,
             layers=layers(["classes", "confidence"], SCHEME),
-            tiling=Tiling(TILE, OVERLAP),
+            tiling=tiling,
             facts={},
         )
     passed = time.perf_counter() - started
@@ -198,7 +202,7 @@ def predicted_memory(scene: Path, out: Path) -> Values:
 
 # Speed
 
-SPEED_SHAPE = (2 * TILE - OVERLAP, 2 * TILE - OVERLAP)  # four tiles
+SPEED_SHAPE = (1280, 2048)
 TURNS = 3
 
 
@@ -352,7 +356,7 @@ def torchgeo(folder: Path) -> Values:
     command, theirs = turns["command"], turns["torchgeo"]["rows"]
     print(turns, flush=True)
     large = draw(folder / "large.tif", *MEMORY_SHAPE)
-    ours_memory = alone(predicted_memory, large, folder / "maps")
+    ours_memory = alone(predicted_memory, large, folder / "maps", Tiling(TILE, OVERLAP))
     their_memory = alone(torchgeo_memory, large)
     return {
         "version": library.__version__,
