@@ -35,6 +35,10 @@ class CheckpointError(RsadaptError, ValueError):
     """A checkpoint or weight file that cannot be read or does not fit."""
 
 
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint that was changed or cut short, so that one before it may be used."""
+
+
 class ShapeError(RsadaptError, ValueError):
     """An array or tensor of a size that cannot be worked with."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rsadapt import build, config, weights
+from rsadapt import build, checkpoints, config, weights
 from rsadapt.adapt import checkpoint
 from rsadapt.adapt.batch_norm import Domain
 from rsadapt.adapt.method import Parts
@@ -76,6 +76,18 @@ class Facts:
             }
         )
 
+    def told(self, step: int) -> dict[str, str]:
+        """What stands beside the network's weights after so many steps, each value JSON."""
+        values = {
+            "step": step,
+            "classes": build.class_scheme(self.settings).names,
+            "bands": self.bands,
+            "normalisation": {name: n.to_dict() for name, n in self.normalise.items()},
+            "batch_norm": build.batch_norm_words(self.settings),
+            "network": self.settings.network.model_dump(),
+        }
+        return {name: json.dumps(value) for name, value in values.items()}
+
     @classmethod
     def from_json(cls, text: str, *, where: Path) -> Facts:
         """Read `to_json` back.
@@ -109,12 +121,14 @@ class Model:
         facts: what was decided once for its run.
         step: training steps done.
         device: where the network is.
+        file: the checkpoint or weight file that it was read from.
     """
 
     parts: Parts
     facts: Facts
     step: int
     device: torch.device
+    file: Path
 
     @property
     def scheme(self) -> ClassScheme:
@@ -164,15 +178,16 @@ def load(path: Path) -> Model:
 
     Raises:
         MissingFileError: where there is none.
-        CheckpointError: for a file that is damaged, or no checkpoint of a run.
+        CheckpointError: for a file that is damaged, or no checkpoint of a run; of a run's, where
+            none is whole (see `checkpoints.load`).
     """
-    file = checkpoint_file(path)
-    if path.is_dir() and not file.exists():
+    if path.is_dir() and not checkpoints.candidates(RunFolder(path)):
         raise MissingFileError(
-            f"{path}: no run here (there is no {file.name}); to score a folder of maps, name the "
-            f"labels too (--labels)"
+            f"{path}: no run here (there is no {checkpoint_file(path).name}); to score a folder of "
+            f"maps, name the labels too (--labels)"
         )
-    state = checkpoint.load(file)
+    found = checkpoints.load(path)
+    file, state = found.file, found.state
     if "facts" not in state:
         raise CheckpointError(
             f"{file}: bare weights; name the recipe or configuration that they belong to (--recipe)"
@@ -182,7 +197,7 @@ def load(path: Path) -> Model:
     parts = _parts(facts.settings, facts.bands)
     weights.load_all(parts.network, state["network"], where=file)
     parts.statistics.load_state_dict(state["statistics"])
-    return _on_device(parts, facts, state["step"])
+    return _on_device(parts, facts, state["step"], file)
 
 
 def load_bare(
@@ -225,7 +240,7 @@ def _bare(path: Path, state: Mapping[str, Any], facts: Facts) -> Model:
     parts.statistics.load_state_dict({})
     described = f"unknown; scored is {path.name} (sha256 {digest(path)}): {fit.describe()}"
     made = record(settings, described, facts.statistics)
-    return _on_device(parts, replace(facts, record=made), 0)
+    return _on_device(parts, replace(facts, record=made), 0, path)
 
 
 def _given(settings: config.Configuration) -> Facts | None:
@@ -292,15 +307,14 @@ class Saved:
     facts: Facts | None = field(default=None, compare=False, repr=False)
 
 
-def saved(model: Model, path: Path, *, bare: bool) -> Saved:
+def saved(model: Model, *, bare: bool) -> Saved:
     """Where a model lies.
 
     Args:
         model: as it was opened.
-        path: what `open_model` was given.
-        bare: whether a recipe was, too.
+        bare: whether a recipe was given.
     """
-    file = checkpoint_file(path).absolute()
+    file = model.file.absolute()
     return Saved(file, digest(file), model.facts if bare else None)
 
 
@@ -341,10 +355,10 @@ def network_of(parts: Parts) -> DeepLab:
     return parts.network
 
 
-def _on_device(parts: Parts, facts: Facts, step: int) -> Model:
+def _on_device(parts: Parts, facts: Facts, step: int, file: Path) -> Model:
     device = build.device(facts.settings)
     parts.network.to(device)
-    return Model(parts, facts, step, device)
+    return Model(parts, facts, step, device, file)
 
 
 @dataclass(frozen=True)
@@ -371,8 +385,7 @@ def warm_start(parts: Parts, settings: config.Configuration, bands: tuple[int, .
     """
     if settings.init_from is None:
         return Start("ImageNet (torchvision)" if settings.network.pretrained else "random")
-    file = checkpoint_file(Path(settings.init_from))
-    state = weights.read(file)
+    file, state = _read_start(Path(settings.init_from))
     if "facts" not in state:
         fit = weights.fit(network_of(parts), weights.named_tensors(state, file), where=file)
         parts.statistics.load_state_dict({})
@@ -394,6 +407,14 @@ def warm_start(parts: Parts, settings: config.Configuration, bands: tuple[int, .
     parts.statistics.load_state_dict(state["statistics"])
     known = {taken.fingerprint: taken.statistics for taken in facts.statistics.values()}
     return Start(settings.init_from, facts.normalise["source"], known)
+
+
+def _read_start(path: Path) -> tuple[Path, dict[str, Any]]:
+    """Read a run's newest whole checkpoint or a weight file; also say which file that is."""
+    if not path.is_dir():
+        return path, weights.read(path)
+    found = checkpoints.load(path)
+    return found.file, found.state
 
 
 def record(

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,12 +18,22 @@ from typing import Any
 import yaml
 
 from rsadapt.errors import MissingFileError, OutputExistsError
+from rsadapt.whole import PART, sync, write_text
 
 RECORDED = ("rsadapt", "torch", "torchvision", "lightning-fabric", "numpy", "rasterio")
 """Packages whose versions a run records."""
 
-NO_MATTER = ("root", "training.workers", "training.scratch")
+NO_MATTER = (
+    "root",
+    "training.workers",
+    "training.scratch",
+    "training.keep",
+    "training.keep_every",
+)
 """Fields that may change where a run goes on: none changes a result."""
+
+OLDER = re.compile(r"checkpoint-(\d+)\.pt")
+"""Names of checkpoints before the latest: they say the steps done."""
 
 SHOWN = 3
 """Fields that a message names before it only says that there are more."""
@@ -63,13 +74,36 @@ class RunFolder:
         """The latest state."""
         return self.path / "checkpoint.pt"
 
+    @property
+    def weights(self) -> Path:
+        """The network of the latest state for other programs, safetensors."""
+        return self.path / "network.safetensors"
+
+    def older_checkpoint(self, step: int) -> Path:
+        """Where the state after so many steps lies once there is a later one."""
+        return self.path / f"checkpoint-{step:08d}.pt"
+
+    def older_checkpoints(self) -> list[tuple[int, Path]]:
+        """The states before the latest with the steps done in each, last first."""
+        named = ((OLDER.fullmatch(file.name), file) for file in self.path.glob("checkpoint-*.pt"))
+        return sorted(((int(name[1]), file) for name, file in named if name), reverse=True)
+
+    def unbegun(self) -> bool:
+        """Whether the folder is there and empty, or a run died in `create` before it was whole."""
+        if not self.path.is_dir():
+            return False
+        first = (self.record, self.statistics, self.metrics)
+        ours = {self.configuration.name + PART} | {file.name for file in first}
+        return {file.name for file in self.path.iterdir()} <= ours
+
     def check_free(self) -> None:
         """Make sure that nothing would be overwritten.
 
         Raises:
-            OutputExistsError: where the folder holds anything, or is a file.
+            OutputExistsError: where the folder holds anything but what a run left that died
+                before it began, or is a file.
         """
-        if self.path.is_dir() and not any(self.path.iterdir()):
+        if self.unbegun():
             return
         if self.configuration.exists():
             raise OutputExistsError(
@@ -109,14 +143,16 @@ class RunFolder:
         record: dict[str, Any],
         statistics: Mapping[str, Any] | None = None,
     ) -> None:
-        """Make the folder and write what is known before training."""
+        """Make the folder and write what is known before training, the configuration last."""
         self.check_free()
         self.path.mkdir(parents=True, exist_ok=True)
         self.record.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         if statistics:
             self.statistics.write_text(json.dumps(statistics, indent=2) + "\n", encoding="utf-8")
+            sync(self.statistics)
         self.metrics.touch()
-        self.configuration.write_text(configuration, encoding="utf-8")
+        sync(self.record)
+        write_text(self.configuration, configuration)  # from here on there is a run
 
     def append(self, event: dict[str, Any]) -> None:
         """Add a line to the metrics."""
@@ -150,9 +186,8 @@ class RunFolder:
     def rewind(self, step: int) -> None:
         """Drop the metrics of steps after `step`, which a resumed run will write again."""
         kept = [json.dumps(event) + "\n" for event in self.events() if event["step"] <= step]
-        part = self.metrics.with_suffix(".part")
-        part.write_text("".join(kept), encoding="utf-8")
-        part.replace(self.metrics)
+        if self.metrics.read_text(encoding="utf-8") != "".join(kept):
+            write_text(self.metrics, "".join(kept))
 
 
 def _differences(there: str, here: str) -> str:

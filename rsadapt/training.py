@@ -12,21 +12,20 @@ from typing import Any
 
 import torch
 
-from rsadapt import build, config
-from rsadapt.adapt import checkpoint
+from rsadapt import build, checkpoints, config, weights
+from rsadapt.adapt import checkpoint, state
 from rsadapt.adapt.batch_norm import Domain
 from rsadapt.adapt.method import Parts
 from rsadapt.adapt.trainer import Learner, due, train
 from rsadapt.data.imagery import Imagery, Places
 from rsadapt.data.stream import in_order
+from rsadapt.errors import CheckpointError, MissingFileError
 from rsadapt.infer.evaluate import evaluate_samples
 from rsadapt.model import PARTS, Facts, answers, record, warm_start
 from rsadapt.progress import Progress, watched
 from rsadapt.run import RunFolder
 from rsadapt.sample import Batch
-
-RESUMED = ("others", "optimisers", "random")
-"""What a checkpoint holds to go on from, besides the trained network's `PARTS`."""
+from rsadapt.whole import sync
 
 
 @dataclass(frozen=True)
@@ -54,37 +53,22 @@ class _Session:
     learner: Learner
     facts: Facts
 
-    def restore(self, state: dict[str, Any]) -> int:
-        """Load the state that `save` wrote; return the steps done."""
-        parts = self.learner.parts
-        parts.network.load_state_dict(state["network"])
-        parts.statistics.load_state_dict(state["statistics"])
-        for name, other in parts.others.items():
-            other.load_state_dict(state["others"][name])
-        for name, optimiser in self.learner.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
-        torch.set_rng_state(state["random"])
-        step: int = state["step"]
-        return step
+    def save(self, keeper: checkpoints.Keeper, done: int) -> None:
+        """Write the state after `done` steps, and the network beside it."""
+        sync(keeper.run.metrics)  # no step that is saved may be missing in the log
+        facts = {"step": done, "facts": self.facts.to_json()}
+        keeper.write(done, facts | state.gather(self.learner))
+        self.write_weights(keeper.run, done)
 
-    def save(self, run: RunFolder, done: int) -> None:
-        """Write the state after `done` steps."""
-        parts, optimisers = self.learner.parts, self.learner.optimisers
-        checkpoint.save(
-            run.checkpoint,
-            {
-                "step": done,
-                "facts": self.facts.to_json(),
-                "network": parts.network.state_dict(),
-                "statistics": parts.statistics.state_dict(),
-                "others": {name: other.state_dict() for name, other in parts.others.items()},
-                "optimisers": {name: o.state_dict() for name, o in optimisers.items()},
-                "random": torch.get_rng_state(),
-            },
-        )
+    def write_weights(self, run: RunFolder, done: int) -> None:
+        """Write the network for other programs, unless it is there as of `done` steps."""
+        if _written_step(run.weights) != done:
+            tensors = self.learner.parts.network.state_dict()
+            weights.write_safetensors(run.weights, tensors, self.facts.told(done))
 
-    def train(self, run: RunFolder, start: int, progress: Progress | None) -> None:
+    def train(self, keeper: checkpoints.Keeper, start: int, progress: Progress | None) -> None:
         """Train from `start` to the end of the schedule."""
+        run = keeper.run
         steps = self.settings.training.steps
         every = self.settings.training.validate_every
         if 0 < start < steps and due(start, every) and run.validation(start) is None:
@@ -119,7 +103,7 @@ class _Session:
                 target=target if self.learner.method.uses_target else None,
                 log=log,
                 validate=lambda done: self.log_validation(run, done, progress),
-                save=lambda done: self.save(run, done),
+                save=lambda done: self.save(keeper, done),
             )
 
     def log_validation(self, run: RunFolder, done: int, progress: Progress | None) -> None:
@@ -144,7 +128,8 @@ def train_run(
 ) -> Outcome:
     """Train one run into a folder.
 
-    All input is read and checked before the folder is made, so that a mistake leaves nothing.
+    All input is read and checked before the folder is made, so that a mistake leaves nothing. What
+    a run left that died in making it is as good as an empty one.
     Target labels are read to check their ids and to validate, never to train.
 
     Args:
@@ -160,33 +145,44 @@ def train_run(
         InterruptedTrainingError: after Ctrl-C, once the state is saved.
     """
     run = RunFolder(out)
+    resume = resume and not run.unbegun()
     if resume:
         run.check_run(config.dump(settings))
     else:
         run.check_free()
-    state = checkpoint.load(run.checkpoint) if resume and run.checkpoint.exists() else None
-    if state is None:
+    found = checkpoints.load(run.path) if resume and checkpoints.candidates(run) else None
+    if found is None:
         files = [run.statistics] if cache is None else [run.statistics, cache]
         known = {
             mark: found for file in files for mark, found in build.read_statistics(file).items()
         }
         session = _prepare(settings, known, progress)
     else:
-        checkpoint.require(state, (*PARTS, *RESUMED), where=run.checkpoint)
-        facts = Facts.from_json(state["facts"], where=run.checkpoint)
+        checkpoint.require(found.state, {*PARTS, *state.PARTS}, where=found.file)
+        facts = Facts.from_json(found.state["facts"], where=found.file)
         facts = replace(facts, settings=settings)  # the same but for what may change on the way
         learner = build.learner(settings, len(facts.bands))
         session = _Session(settings, build.places(settings), learner, facts)
     session.learner.set_up()
-    start = 0 if state is None else session.restore(state)
+    start = 0
+    if found is not None:
+        state.restore(session.learner, found.state)
+        start = found.state["step"]
     if not resume:
         taken = {str(name): found.to_dict() for name, found in session.facts.statistics.items()}
         run.create(config.dump(settings), session.facts.record, taken)
     if cache is not None:
         build.keep_statistics(cache, session.facts.statistics)
     run.rewind(start)
-    session.train(run, start, progress)
-    steps = settings.training.steps
+    if found is not None:
+        session.write_weights(run, start)  # a run that died before had not yet
+    keep, keep_every, steps = (
+        settings.training.keep,
+        settings.training.keep_every,
+        settings.training.steps,
+    )
+    keeper = checkpoints.Keeper(run, keep=keep, keep_every=keep_every, found=found)
+    session.train(keeper, start, progress)
     if run.validation(steps) is None:
         session.log_validation(run, steps, progress)
     return Outcome(run, steps, run.validation(steps) or {})
@@ -261,6 +257,14 @@ def _prepare(
     _warn_of_other_sizes(pixels)
     facts = Facts(settings, normalise, bands, record(settings, start.weights, taken), taken, pixels)
     return _Session(settings, places, learner, facts)
+
+
+def _written_step(file: Path) -> int | None:
+    """The steps after which a run wrote its network for other programs; None where nobody knows."""
+    try:
+        return int(weights.safetensors_facts(file)["step"])
+    except (MissingFileError, CheckpointError, LookupError, ValueError):
+        return None
 
 
 def _warn_of_other_sizes(pixels: Mapping[Domain, float]) -> None:

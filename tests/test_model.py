@@ -227,7 +227,7 @@ def test_another_process_opens_the_same_model_once(trained, tmp_path):
     bare = tmp_path / "bare.pt"
     torch.save(parts.network.state_dict(), bare)
     opened = load_bare(bare, facts.settings)
-    place = pickle.loads(pickle.dumps(saved(opened, bare, bare=True)))
+    place = pickle.loads(pickle.dumps(saved(opened, bare=True)))
     again = reopen(place)
     images = torch.randn(1, 4, 32, 32)
     with torch.inference_mode():
@@ -237,7 +237,7 @@ def test_another_process_opens_the_same_model_once(trained, tmp_path):
     assert torch.equal(expected, found)
     assert again.facts == opened.facts
     assert reopen(pickle.loads(pickle.dumps(place))) is again
-    assert reopen(saved(load(file), file.parent, bare=False)).step == 8
+    assert reopen(saved(load(file), bare=False)).step == 8
     bare.write_bytes(b"another")
     with pytest.raises(CheckpointError, match=r"bare\.pt: is another file than when prediction"):
         reopen(place)

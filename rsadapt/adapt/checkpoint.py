@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import re
@@ -9,11 +10,12 @@ import struct
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
-from rsadapt.errors import CheckpointError, MissingFileError
+from rsadapt.errors import CheckpointError, DamagedCheckpointError, MissingFileError
+from rsadapt.whole import written_whole
 
 DAMAGE = (
     RuntimeError,
@@ -29,20 +31,31 @@ DAMAGE = (
 ZIP = b"PK\x03\x04"
 """What a zip archive begins with."""
 
+MARK = b"sha256:"
+"""What the comment begins with that `save` ends the archive with; the digest follows."""
+
+COMMENT = len(MARK) + 2 * hashlib.sha256().digest_size
+"""Bytes of it."""
+
+PIECE = 2**20
+"""Bytes read at a time to take a digest."""
+
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values to a file, under another name until it is whole.
+
+    It is an archive as `torch.save` writes it, whose comment is the SHA-256 of all before it: the
+    archive's own checksums leave out its table of contents.
 
     Args:
         path: the file.
         state: nested dictionaries and lists of tensors, numbers and texts.
     """
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    with written_whole(path) as part, part.open("w+b") as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+        file.seek(-2, os.SEEK_END)  # the length of the comment, none so far
+        file.write(struct.pack("<H", COMMENT))
+        file.write(MARK + _digest(file, file.tell()).encode())
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -50,17 +63,18 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises:
         MissingFileError: where there is none.
-        CheckpointError: for a damaged file, one that is no checkpoint, or one that would run code.
+        DamagedCheckpointError: for a damaged file, or one that is no checkpoint.
+        CheckpointError: for one that would run code, or holds no named values.
     """
     if not path.is_file():
         raise MissingFileError(f"{path}: no checkpoint here; name a run folder or a weight file")
     try:
-        _check_sums(path)
+        _check_whole(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path}: {_refusal(error)}") from error
+        raise _refusal(path, error) from error
     except DAMAGE as error:
-        raise CheckpointError(
+        raise DamagedCheckpointError(
             f"{path}: damaged or no checkpoint ({_first_sentence(error)}); copy it again"
         ) from error
     if not isinstance(state, dict):
@@ -82,12 +96,22 @@ def require(state: dict[str, Any], parts: Iterable[str], *, where: Path) -> None
         )
 
 
-def _check_sums(path: Path) -> None:
-    """Read a file's checksums, which torch.load does not; files of PyTorch 1.5 and older have none.
+def _check_whole(path: Path) -> None:
+    """Hold a file against its digest or, where another program wrote it, its checksums.
+
+    `torch.load` looks at neither; files of PyTorch 1.5 and older have none.
 
     Raises:
         BadZipFile: for contents that were changed or cut short.
     """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - COMMENT))
+        comment = file.read()
+        if MARK in comment:  # behind its place where the file was cut short
+            if comment != MARK + _digest(file, size - COMMENT).encode():
+                raise zipfile.BadZipFile("its digest is wrong")
+            return
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
             if file.read(len(ZIP)) == ZIP:  # is_zipfile looks for an archive's end
@@ -99,17 +123,28 @@ def _check_sums(path: Path) -> None:
         raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
 
 
-def _refusal(error: pickle.UnpicklingError) -> str:
+def _digest(file: BinaryIO, size: int) -> str:
+    """The SHA-256 of a file's first `size` bytes, hexadecimal; leaves off behind them."""
+    file.seek(0)
+    found = hashlib.sha256()
+    while size and (piece := file.read(min(size, PIECE))):
+        found.update(piece)
+        size -= len(piece)
+    return found.hexdigest()
+
+
+def _refusal(path: Path, error: pickle.UnpicklingError) -> CheckpointError:
     """Why a file was not read, and the cure; torch's own text advises to run the code."""
     asked = re.search(r"GLOBAL (\S+)|unrecognized function (.+)", str(error))
     if asked is None:
-        return (
-            "not in PyTorch's format, or damaged; a saved web page or a git-lfs pointer? Get the "
-            "file itself, or copy it again"
+        return DamagedCheckpointError(
+            f"{path}: not in PyTorch's format, or damaged; a saved web page or a git-lfs pointer? "
+            f"Get the file itself, or copy it again"
         )
-    return (
-        f"not loaded, since it holds more than tensors and plain values and could run code (it "
-        f"asks for {asked[1] or asked[2]}); save its tensors alone, or get it from another source"
+    return CheckpointError(
+        f"{path}: not loaded, since it holds more than tensors and plain values and could run code "
+        f"(it asks for {asked[1] or asked[2]}); save its tensors alone, or get it from another "
+        f"source"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -25,21 +25,35 @@ class Upsample(Protocol):
         ...
 
 
+class Remembered(Protocol):
+    """What a checkpoint can hold: tensors and plain values, out and in again."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any], /) -> Any:
+        """Restore `state_dict`."""
+        ...
+
+
 @dataclass
 class Parts:
-    """The networks of a run.
+    """The networks of a run, and all else that lasts from step to step.
 
     Attributes:
         network: the segmentation network: images to logits, one a level, main level last.
         upsample: brings logits to a size (height, width).
         statistics: the network's batch-norm statistics of both domains.
         others: what a method trains beside the network, such as discriminators, by name.
+        memory: what a method remembers and does not train, such as a teacher or a pool of images.
     """
 
     network: nn.Module
     upsample: Upsample
     statistics: DomainStatistics
     others: dict[str, nn.Module] = field(default_factory=dict)
+    memory: dict[str, Remembered] = field(default_factory=dict)
 
     def logits(self, batch: Batch, domain: Domain) -> list[Tensor]:
         """The network's logits [N, classes, H, W] of a batch at image size, one a level."""

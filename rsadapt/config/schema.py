@@ -443,6 +443,20 @@ class TrainingSettings(Settings):
     """Steps between validations; 0 validates at the end only."""
     save_every: Annotated[int, Field(ge=0)] = 500
     """Steps between checkpoints; 0 saves at the end only."""
+    keep: Annotated[int, Field(ge=1)] = 2
+    """Checkpoints that a run keeps: the newest, and those before it should that be damaged."""
+    keep_every: Annotated[int, Field(ge=0)] = 0
+    """Keep the checkpoints of steps that this divides for good, too; a multiple of save_every, 0
+    for none."""
+
+    @model_validator(mode="after")
+    def _keep_what_is_saved(self) -> TrainingSettings:
+        if self.keep_every and (not self.save_every or self.keep_every % self.save_every):
+            raise ValueError(
+                f"training.keep_every is {self.keep_every} and training.save_every "
+                f"{self.save_every}; keep a multiple of what is saved"
+            )
+        return self
 
 
 class PredictionSettings(Settings):

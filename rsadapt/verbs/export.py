@@ -17,7 +17,7 @@ from rsadapt.config import FolderSettings
 from rsadapt.errors import ConfigError, MissingFileError, OutputExistsError
 from rsadapt.geo.statistics import BandStatistics
 from rsadapt.infer.answers import answers_of
-from rsadapt.model import Facts, Model, checkpoint_file, load, network_of, probabilities
+from rsadapt.model import Facts, Model, load, network_of, probabilities
 from rsadapt.run import digest, environment
 from rsadapt.weights.onnx_file import (
     LARGEST_DIFFERENCE,
@@ -269,7 +269,7 @@ def _origin(model: Model, run: Path, domain: Domain) -> dict[str, Any]:
     made = environment()
     return {
         "run": str(run.resolve()),
-        "checkpoint": digest(checkpoint_file(run)),
+        "checkpoint": digest(model.file),
         "step": model.step,
         "domain": domain,
         "bands": list(bands or facts.bands),

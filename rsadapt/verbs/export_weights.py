@@ -31,7 +31,8 @@ def export_weights(run: Path, out: Path, *, names: Names = "published") -> Path:
             published names.
         OutputExistsError: where `out` exists.
     """
-    network = network_of(load(run).parts)
-    own = names == "own"
-    write_weights(out, network.state_dict() if own else published_tensors(network))
+    model = load(run)
+    network = network_of(model.parts)
+    tensors = network.state_dict() if names == "own" else published_tensors(network)
+    write_weights(out, tensors, model.facts.told(model.step))
     return out

@@ -110,7 +110,7 @@ def predict(
         if not sharing.local:
             raise ConfigError("frames of image folders are predicted by this process alone")
         return map_frames(model, scenes, out, domain=domain, overwrite=overwrite, progress=progress)
-    place = saved(model, run, bare=recipe is not None)
+    place = saved(model, bare=recipe is not None)
     return map_scenes(
         model,
         run,

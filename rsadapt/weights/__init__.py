@@ -1,6 +1,13 @@
 """Weight files and what becomes of them in a network."""
 
-from rsadapt.weights.files import named_tensors, read, read_weights, write_weights
+from rsadapt.weights.files import (
+    named_tensors,
+    read,
+    read_weights,
+    safetensors_facts,
+    write_safetensors,
+    write_weights,
+)
 from rsadapt.weights.networks import Fit, fit, load_all, published_tensors
 
 __all__ = [
@@ -11,5 +18,7 @@ __all__ = [
     "published_tensors",
     "read",
     "read_weights",
+    "safetensors_facts",
+    "write_safetensors",
     "write_weights",
 ]

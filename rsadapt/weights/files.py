@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from rsadapt.adapt import checkpoint
 from rsadapt.errors import CheckpointError, MissingFileError, OutputExistsError
+from rsadapt.whole import written_whole
 
 Tensors = dict[str, Tensor]
 
@@ -61,12 +61,15 @@ def read_weights(path: Path) -> Tensors:
     return named_tensors(read(path), path)
 
 
-def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def write_weights(
+    path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None
+) -> None:
     """Write named tensors to a new file, under another name until it is whole.
 
     Args:
         path: the file, `.pth`, `.pt` or `.safetensors`.
         tensors: in the order to be kept (`.safetensors` files keep an order of their own).
+        facts: what a `.safetensors` file says besides.
 
     Raises:
         OutputExistsError: where `path` exists.
@@ -77,16 +80,53 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
         raise OutputExistsError(f"{path}: exists already; choose another name")
     if not path.parent.is_dir():
         raise MissingFileError(f"{path.parent}: no such folder; make it first")
-    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     if path.suffix in (".pth", ".pt"):
-        checkpoint.save(path, plain)
+        checkpoint.save(path, _plain(tensors))
     elif path.suffix == ".safetensors":
-        _write_safetensors(path, plain)
+        write_safetensors(path, tensors, facts)
     else:
         raise CheckpointError(
             f"{path}: expected a name that ends in .pth, .pt or .safetensors, found "
             f"{path.suffix or 'no suffix'!r}"
         )
+
+
+def write_safetensors(
+    path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None
+) -> None:
+    """Write named tensors to a `.safetensors` file, whole, in place of one that is there.
+
+    Args:
+        path: the file.
+        tensors: by name.
+        facts: what else to say of them, read back by `safetensors_facts`.
+    """
+    from safetensors.torch import save_file
+
+    with written_whole(path) as part:
+        save_file(_plain(tensors), part, metadata={"format": "pt", **(facts or {})})
+
+
+def safetensors_facts(path: Path) -> dict[str, str]:
+    """What a `.safetensors` file says beside its tensors, of which none is read.
+
+    Raises:
+        MissingFileError: where there is none.
+        CheckpointError: for a damaged file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise MissingFileError(f"{path}: no weight file here")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged or no weights ({error}); copy it again") from error
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> Tensors:
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
 def _read_safetensors(path: Path) -> Tensors:
@@ -99,13 +139,3 @@ def _read_safetensors(path: Path) -> Tensors:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged or no weights ({error}); copy it again") from error
-
-
-def _write_safetensors(path: Path, tensors: Tensors) -> None:
-    from safetensors.torch import save_file
-
-    part = path.with_name(path.name + ".part")
-    save_file(tensors, part, metadata={"format": "pt"})
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    part.replace(path)
