@@ -106,11 +106,14 @@ def train(
             last = done == schedule.steps
             if last or due(done, schedule.log_every):
                 log(done, {name: float(loss) for name, loss in losses.items()})
-            if last or due(done, schedule.save_every) or caught:
+            saved = last or due(done, schedule.save_every) or bool(caught)
+            if saved:
                 save(done)
             if not last and due(done, schedule.validate_every):
                 validate(done)
             if caught:
+                if not saved:  # the signal came while validating
+                    save(done)
                 raise InterruptedTrainingError(
                     f"stopped at step {done} of {schedule.steps}; the state is saved"
                 )
