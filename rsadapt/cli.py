@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ from rsadapt.errors import (
     OutputExistsError,
     RsadaptError,
 )
+from rsadapt.processes import started
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
@@ -208,6 +210,8 @@ def rsadapt(
 ) -> None:
     """Make a segmentation network that was trained where labels exist work where none do."""
     _hush_libraries()
+    if started().rank:  # the first of several processes speaks for all
+        sys.stdout = io.StringIO()
 
 
 @app.command()

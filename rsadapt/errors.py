@@ -53,6 +53,12 @@ class InterruptedTrainingError(RsadaptError):
     exit_code = 130
 
 
+class LostProcessError(InterruptedTrainingError):
+    """Another process of a distributed run ended; what was saved before is whole."""
+
+    exit_code = 1
+
+
 class LeftOutWarning(UserWarning):
     """Scenes that the configuration names and that are not used, with their number and the reason.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rsadapt import build, checkpoints, config, weights
-from rsadapt.adapt import checkpoint
+from rsadapt.adapt import checkpoint, ranks
 from rsadapt.adapt.batch_norm import Domain
 from rsadapt.adapt.method import Parts
 from rsadapt.classes import ClassScheme
@@ -427,6 +427,8 @@ def record(
         "classes": len(build.class_scheme(settings)),
         "initial_weights": initial_weights,
         "batch_norm": build.batch_norm_words(settings),
+        "processes": ranks.count(),
+        "batch": settings.training.batch_size * settings.training.accumulate * ranks.count(),
         "evaluation": build.evaluation_words(settings),
         "target_split": build.target_split(settings),
         "frames": build.frame_words(build.frame_counts(settings)),

@@ -137,6 +137,21 @@ class RunFolder:
                 f"{differing}); go on with that one, or choose another folder"
             )
 
+    def check_processes(self, count: int) -> None:
+        """Make sure that a run goes on with as many processes as it was begun with.
+
+        Raises:
+            OutputExistsError: for another number, which would learn from other batches.
+        """
+        record = json.loads(self.record.read_text(encoding="utf-8"))
+        before = record.get("processes", 1)
+        if before != count:
+            raise OutputExistsError(
+                f"{self.path}: expected {before} processes, which the run was begun with, found "
+                f"{count}, which would learn from other batches; start as many (with torchrun "
+                f"--nproc-per-node {before}), or choose another folder"
+            )
+
     def create(
         self,
         configuration: str,
@@ -188,6 +203,27 @@ class RunFolder:
         kept = [json.dumps(event) + "\n" for event in self.events() if event["step"] <= step]
         if self.metrics.read_text(encoding="utf-8") != "".join(kept):
             write_text(self.metrics, "".join(kept))
+
+
+class WatchedFolder(RunFolder):
+    """A run's folder as all processes but the first have it: they read, and write nothing."""
+
+    def check_free(self) -> None:
+        """Leave that to the first."""
+
+    def create(
+        self,
+        configuration: str,
+        record: dict[str, Any],
+        statistics: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Leave that to the first."""
+
+    def append(self, event: dict[str, Any]) -> None:
+        """Leave that to the first."""
+
+    def rewind(self, step: int) -> None:
+        """Leave that to the first."""
 
 
 def _differences(there: str, here: str) -> str:

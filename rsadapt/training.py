@@ -13,17 +13,17 @@ from typing import Any
 import torch
 
 from rsadapt import build, checkpoints, config, weights
-from rsadapt.adapt import checkpoint, state
+from rsadapt.adapt import checkpoint, ranks, state
 from rsadapt.adapt.batch_norm import Domain
 from rsadapt.adapt.method import Parts
 from rsadapt.adapt.trainer import Learner, due, train
 from rsadapt.data.imagery import Imagery, Places
-from rsadapt.data.stream import in_order
+from rsadapt.data.stream import Dealt, in_order
 from rsadapt.errors import CheckpointError, MissingFileError
 from rsadapt.infer.evaluate import evaluate_samples
 from rsadapt.model import PARTS, Facts, answers, record, warm_start
 from rsadapt.progress import Progress, watched
-from rsadapt.run import RunFolder
+from rsadapt.run import RunFolder, WatchedFolder
 from rsadapt.sample import Batch
 from rsadapt.whole import sync
 
@@ -83,6 +83,11 @@ class _Session:
             if progress is not None:
                 progress("train", done, steps)
 
+        def save(done: int) -> None:
+            if ranks.first():
+                self.save(keeper, done)
+            ranks.wait()  # who left first could have the others ended before it is whole
+
         def batches(domain: Domain) -> Generator[Batch, None, None]:
             samples = build.training_samples(
                 self.settings,
@@ -103,7 +108,7 @@ class _Session:
                 target=target if self.learner.method.uses_target else None,
                 log=log,
                 validate=lambda done: self.log_validation(run, done, progress),
-                save=lambda done: self.save(keeper, done),
+                save=save,
             )
 
     def log_validation(self, run: RunFolder, done: int, progress: Progress | None) -> None:
@@ -116,6 +121,7 @@ class _Session:
             progress=progress,
         )
         run.append({"step": done, "validation": reports})
+        ranks.wait()  # all may read what is written
 
 
 def train_run(
@@ -143,11 +149,15 @@ def train_run(
     Raises:
         RsadaptError: for anything wrong with the configuration, the data or the folder.
         InterruptedTrainingError: after Ctrl-C, once the state is saved.
+        LostProcessError: where another process of a distributed run ended.
     """
-    run = RunFolder(out)
+    ranks.join()
+    run = RunFolder(out) if ranks.first() else WatchedFolder(out)
+    progress = progress if ranks.first() else None
     resume = resume and not run.unbegun()
     if resume:
         run.check_run(config.dump(settings))
+        run.check_processes(ranks.count())
     else:
         run.check_free()
     found = checkpoints.load(run.path) if resume and checkpoints.candidates(run) else None
@@ -171,11 +181,12 @@ def train_run(
     if not resume:
         taken = {str(name): found.to_dict() for name, found in session.facts.statistics.items()}
         run.create(config.dump(settings), session.facts.record, taken)
-    if cache is not None:
+    if cache is not None and ranks.first():
         build.keep_statistics(cache, session.facts.statistics)
     run.rewind(start)
-    if found is not None:
+    if found is not None and ranks.first():
         session.write_weights(run, start)  # a run that died before had not yet
+    ranks.wait()
     keep, keep_every, steps = (
         settings.training.keep,
         settings.training.keep_every,
@@ -214,15 +225,17 @@ def score(
     scheme = build.class_scheme(facts.settings)
     for domain, imagery in scored.items():
         samples = build.evaluation_samples(facts.settings, imagery, facts.normalise[domain])
+        batch_size = facts.settings.prediction.batch_on(device.type)
+        mine = Dealt(samples, batch_size, rank=ranks.rank(), ranks=ranks.count())
         matrix = evaluate_samples(
-            in_order(
-                watched(samples, f"score {domain}", progress),
-                facts.settings.prediction.batch_on(device.type),
-            ),
+            in_order(watched(mine, f"score {domain}", progress), batch_size),
             answers(parts, domain),
             num_classes=len(scheme),
             device=device,
         )
+        counts = ranks.total(torch.tensor([*matrix.counts.flat, matrix.missed]))
+        matrix.counts = counts[:-1].numpy().reshape(matrix.counts.shape)
+        matrix.missed = int(counts[-1])
         report = matrix.to_dict(scheme.names)
         reports[domain] = report | {"initial_weights": facts.record["initial_weights"]}
         if (basis := facts.basis(domain)) is not None:
@@ -236,17 +249,20 @@ def _prepare(
     """Open, read and check all that a new run needs, but for statistics that are known."""
     places = build.places(settings)
     scheme = build.class_scheme(settings)
-    for imagery in places.labelled():  # unknown ids and damage show before anything is written
-        imagery.check(scheme, progress)
+    if ranks.first():
+        for imagery in places.labelled():  # unknown ids and damage show before anything is written
+            imagery.check(scheme, progress)
     bands = places.source.training.bands
     learner = build.learner(settings, len(bands))
     start = warm_start(learner.parts, settings, bands)
-    taken = build.take_statistics(
-        settings,
-        places,
-        settled=start.normalise is not None,
-        known={**known, **start.known},
-        progress=progress,
+    taken = ranks.first_does(
+        lambda: build.take_statistics(
+            settings,
+            places,
+            settled=start.normalise is not None,
+            known={**known, **start.known},
+            progress=progress,
+        )
     )
     normalise = build.normalisers(settings, places, taken, source=start.normalise)
     for domain in normalise:  # what cannot give a first sample is refused before anything is made

@@ -32,12 +32,13 @@ HEAVY = {
     "typer",
 }
 
-BELOW_BUILD = "errors progress classes config run geo sample nets data adapt infer report"
+BELOW_BUILD = "errors progress processes classes config run geo sample nets data adapt infer report"
 
 PARTS = {
     "errors": ("", ""),
     "progress": ("", ""),
     "whole": ("", ""),
+    "processes": ("", ""),
     "classes": ("errors", ""),
     "config": ("errors", ""),
     "run": ("errors whole", ""),
@@ -47,7 +48,7 @@ PARTS = {
     "data": ("sample classes geo errors progress", "torch"),
     "data.augment": ("sample classes geo errors progress", "torch albumentations"),
     "data.images": ("sample classes geo errors progress", "PIL"),
-    "adapt": ("sample errors whole", "torch lightning_fabric"),
+    "adapt": ("sample errors processes whole", "torch lightning_fabric"),
     "infer": ("sample classes geo errors progress", "torch"),
     "infer.cluster": ("errors", "distributed"),
     "report": ("classes infer.metrics errors", "matplotlib"),
@@ -73,8 +74,9 @@ PARTS = {
     ),
     "verbs.train": (f"{BELOW_BUILD} build training study benchmark_rows", ""),
     "console": ("errors progress", "rich"),
-    "cli": ("verbs console errors", "typer"),
+    "cli": ("verbs console errors processes", "typer"),
     "__init__": ("verbs classes errors", ""),
+    "__main__": ("cli", ""),
 }
 """What each part, or single file, may import of the package beside itself, and of the heavy."""
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 from rsadapt.adapt.batch_norm import Domain
 from rsadapt.adapt.losses import segmentation_loss
 from rsadapt.adapt.method import Backward, Losses, Parts, by_level, needed, weighted_sum
+from rsadapt.adapt.ranks import mean_over_ranks
 from rsadapt.sample import Batch
 
 Objective = Literal["bce", "least_squares"]
@@ -48,7 +49,7 @@ class Game:
         """How far a discriminator's output is from a domain's label.
 
         Each cell counts by the share of valid pixels it stands for, so that borders without data
-        teach nothing; with every pixel valid this is the plain mean.
+        teach nothing; with every pixel valid this is the plain mean, over all processes' batches.
 
         Args:
             judgement: float [N, 1, h, w], the discriminator's raw output.
@@ -63,7 +64,8 @@ class Game:
         else:
             loss = functional.mse_loss(judgement, label, reduction="none")
         weight = valid_share(valid, judgement)
-        return (loss * weight).sum() / weight.sum().clamp(min=torch.finfo(loss.dtype).tiny)
+        cells = tuple(weight.shape)
+        return mean_over_ranks((loss * weight).sum(), weight.sum(), of=valid, at=cells)
 
 
 def valid_share(valid: Tensor, cells: Tensor) -> Tensor:

@@ -68,6 +68,15 @@ class DomainStatistics:
         with self.domain(domain if self.policy == "per_domain" else "source"):
             yield
 
+    def running(self) -> list[Tensor]:
+        """The running statistics that training moves and evaluation uses, of both domains."""
+        if self.policy == "frozen":
+            return []
+        moved = [dict(layer.named_buffers()) for layer in self._layers.values()]
+        if self.policy == "per_domain":
+            moved += self._shelf.values()
+        return [value for buffers in moved for value in buffers.values()]
+
     def state_dict(self) -> dict[str, Tensor]:
         """The target's own statistics by layer and buffer; empty where it has none."""
         if self.policy != "per_domain":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch.optim import Optimizer
 
+from rsadapt.adapt import ranks
 from rsadapt.adapt.method import Losses, Method, Parts
 from rsadapt.adapt.schedule import poly, set_rates
 from rsadapt.errors import InterruptedTrainingError
@@ -67,6 +68,9 @@ class Learner:
         parts.network, self.optimisers["network"] = pair
         for name, other in parts.others.items():
             parts.others[name], self.optimisers[name] = fabric.setup(other, self.optimisers[name])
+        for network in (parts.network, *parts.others.values()):
+            ranks.share(network.state_dict().values())
+        ranks.share(parts.statistics.state_dict().values())
 
 
 def train(
@@ -82,7 +86,8 @@ def train(
 ) -> None:
     """Train from step `start` to the schedule's end.
 
-    Ctrl-C and SIGTERM let the step at hand finish, save, and end the training.
+    Ctrl-C and SIGTERM let the step at hand finish, save, and end the training; of several processes
+    one that gets the signal is enough.
 
     Args:
         learner: networks, optimisers and method, set up.
@@ -96,22 +101,27 @@ def train(
 
     Raises:
         InterruptedTrainingError: after a signal, once the state is saved.
+        LostProcessError: where another process of the run ended.
     """
-    with _signals() as caught:
+    with _signals() as caught, ranks.loss_told(ranks.Reached(start, start)) as reached:
         for step in range(start, schedule.steps):
+            reached.step = step + 1
             factor = poly(step, schedule.horizon, schedule.power)
             set_rates(learner.optimisers.values(), factor)
             losses = _step(learner, schedule.accumulate, source, target)
             done = step + 1
             last = done == schedule.steps
             if last or due(done, schedule.log_every):
-                log(done, {name: float(loss) for name, loss in losses.items()})
-            saved = last or due(done, schedule.save_every) or bool(caught)
+                log(done, ranks.mean_losses(losses))
+            stop = ranks.any_of(bool(caught))
+            saved = last or due(done, schedule.save_every) or stop
             if saved:
                 save(done)
+                reached.saved = done
             if not last and due(done, schedule.validate_every):
                 validate(done)
-            if caught:
+                stop = ranks.any_of(bool(caught))
+            if stop:
                 if not saved:  # the signal came while validating
                     save(done)
                 raise InterruptedTrainingError(
@@ -137,6 +147,9 @@ def _step(
         )
         for name, loss in losses.items():
             total[name] = total.get(name, 0) + loss / accumulate
+    groups = [group for each in learner.optimisers.values() for group in each.param_groups]
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    ranks.average(parameters, learner.parts.statistics.running())
     for optimiser in learner.optimisers.values():
         optimiser.step()
     return total
@@ -149,13 +162,17 @@ def due(done: int, every: int) -> bool:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Gather SIGINT and SIGTERM instead of dying of them; a second one acts at once."""
+    """Gather SIGINT and SIGTERM instead of dying of them; a second one acts at once.
+
+    Not so where several processes train together: whoever passes signals on may send one twice.
+    """
     caught: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def gather(number: int, frame: FrameType | None) -> None:
         caught.append(number)
-        signal.signal(number, before[signal.Signals(number)])
+        if ranks.count() == 1:  # torchrun passes a signal on that a terminal sends to all itself
+            signal.signal(number, before[signal.Signals(number)])
 
     try:
         for number in before:

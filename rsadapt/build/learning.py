@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from rsadapt import config
+from rsadapt.adapt import ranks
 from rsadapt.adapt.adapted_batch_norm import AdaptedBatchNorm
 from rsadapt.adapt.adversarial import Game
 from rsadapt.adapt.batch_norm import BatchNormPolicy, DomainStatistics
 from rsadapt.adapt.feature_space import FeatureSpace
 from rsadapt.adapt.method import Method, Parts
 from rsadapt.adapt.output_space import OutputSpace
+from rsadapt.adapt.rank_batch_norm import synchronised
 from rsadapt.adapt.sgd import RepeatedSGD
 from rsadapt.adapt.source_only import SourceOnly
 from rsadapt.adapt.trainer import Learner, Schedule
@@ -26,6 +28,10 @@ from rsadapt.nets.encoder import Encoder, imagenet_url
 from rsadapt.nets.resnet import ResNetEncoder
 from rsadapt.nets.small import SmallEncoder
 from rsadapt.nets.vgg import VggEncoder
+from rsadapt.processes import started
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def network(settings: config.Configuration, bands: int) -> DeepLab:
@@ -91,11 +97,11 @@ def learner(settings: config.Configuration, bands: int) -> Learner:
 
     The same seed gives the same weights; the segmentation network's do not depend on the method.
     """
-    from lightning_fabric import Fabric
-
     set_process(settings)
     torch.manual_seed(settings.seed)
     segmenter = network(settings, bands)
+    if settings.network.batch_norm_sync:
+        synchronised(segmenter)
     optimisers: dict[str, Optimizer] = {"network": _optimiser(settings, segmenter)}
     others: dict[str, nn.Module] = {}
     chosen = settings.method
@@ -110,8 +116,34 @@ def learner(settings: config.Configuration, bands: int) -> Learner:
         Parts(segmenter, segmenter.upsample, statistics(settings, segmenter), others),
         optimisers,
         method(settings),
-        Fabric(accelerator=_device_type(settings), devices=1, precision=settings.device.precision),
+        _fabric(settings),
     )
+
+
+def _fabric(settings: config.Configuration) -> Fabric:
+    """The device of this process; of several that torchrun or SLURM started, each has its own."""
+    from lightning_fabric import Fabric
+
+    ranks.join()
+    kind, precision = _device_type(settings), settings.device.precision
+    if ranks.count() == 1:
+        return Fabric(accelerator=kind, devices=1, precision=precision)
+    here = started().local_count
+    if kind == "mps" or (kind == "cuda" and torch.cuda.device_count() < here):
+        there = "one MPS device" if kind == "mps" else f"{torch.cuda.device_count()} CUDA devices"
+        raise ConfigError(
+            f"{started().launcher} started {here} processes on this machine, which has {there}; "
+            f"start one a device, or choose device.accelerator: cpu"
+        )
+    fabric = Fabric(
+        accelerator=kind,
+        devices=here,
+        num_nodes=ranks.count() // here,
+        strategy=ranks.strategy(),
+        precision=precision,
+    )
+    fabric.launch()
+    return fabric
 
 
 def _discriminators(

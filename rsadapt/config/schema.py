@@ -280,6 +280,8 @@ class NetworkSettings(Settings):
     """Whether the encoder's batch-norm scales and shifts learn; the published ones do not."""
     batch_norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Weight of a new batch in the running statistics; small windows want a smaller one."""
+    batch_norm_sync: bool = False
+    """Of several processes: normalise a training batch by those of all, and not by its own."""
 
 
 class SourceOnlySettings(Settings):
@@ -402,7 +404,7 @@ class TrainingSettings(Settings):
     horizon: Annotated[int, Field(ge=1)] | None = None
     """Step at which the learning rate would reach zero; `steps` unless given."""
     batch_size: Annotated[int, Field(ge=1)] = 4
-    """Windows of each domain in a step and process."""
+    """Windows of each domain in a step and process: N processes learn from N times as many."""
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Batches whose mean gradient makes one step."""
     tile: Annotated[int, Field(ge=8)] = 256
@@ -436,8 +438,9 @@ class TrainingSettings(Settings):
     workers: Annotated[int, Field(ge=0)] = 2
     """Processes that read ahead, for each domain; 0 reads in the training process."""
     scratch: Annotated[float, Field(ge=0)] = 8.0
-    """Gigabytes of the run's disk, for each domain, in which decoded scenes are kept while training
-    runs, so that no window decodes them anew; never more than half of what is free. 0 for none."""
+    """Gigabytes of the run's disk, for each domain and process, in which decoded scenes are kept
+    while training runs, so that no window decodes them anew; never more than half of what is free.
+    0 for none."""
     log_every: Annotated[int, Field(ge=1)] = 10
     validate_every: Annotated[int, Field(ge=0)] = 0
     """Steps between validations; 0 validates at the end only."""

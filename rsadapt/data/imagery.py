@@ -63,6 +63,8 @@ class Scored(Protocol):
 
     def __iter__(self) -> Iterator[Sample]: ...
 
+    def __getitem__(self, number: int, /) -> Sample: ...
+
 
 Part = TypeVar("Part", bound=Imagery, covariant=True)  # noqa: PLC0105
 

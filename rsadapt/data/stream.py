@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from rsadapt.data.imagery import Scored
 from rsadapt.errors import RsadaptError
 from rsadapt.sample import Batch, Sample, collate
 
@@ -113,6 +114,25 @@ def _leave_signals_to_the_trainer(_worker: int) -> None:
     """Keep a worker alive when Ctrl-C reaches the whole process group: the trainer saves first."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+
+class Dealt:
+    """The samples that one of several processes scores: whole batches, dealt out in turn.
+
+    Samples of one size thereby stand in the same batches, however many processes there are.
+    """
+
+    def __init__(self, samples: Scored, batch_size: int, *, rank: int, ranks: int) -> None:
+        self._samples = samples
+        self._numbers = [
+            number for number in range(len(samples)) if number // batch_size % ranks == rank
+        ]
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self._samples[number] for number in self._numbers)
 
 
 def in_order(samples: Iterable[Sample], batch_size: int) -> Iterator[Batch]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rsadapt import build, config
+from rsadapt.adapt import ranks
 from rsadapt.benchmark_report import BenchmarkResult, Comparison, write
 from rsadapt.benchmark_rows import (
     BENCHMARKS,
@@ -25,6 +26,7 @@ GIVEN_APART = {"root": "--data", "seed": "--seeds", "init_from": "--init"}
 """Fields of a recipe that the benchmark fills in itself, and what they are given by."""
 
 
+@ranks.together()
 def benchmark(
     name: str,
     data: Path,
@@ -84,7 +86,8 @@ def benchmark(
     comparison = Comparison(name, chosen, variant, init, tuple(assignments), frames)
 
     def report() -> BenchmarkResult:
-        return write(comparison, *finished(list(weighted.values()), base, out / "runs"), out)
+        rows = list(weighted.values())
+        return ranks.first_does(lambda: write(comparison, *finished(rows, base, out / "runs"), out))
 
     def base(_: int) -> Values:
         return values

@@ -9,7 +9,8 @@ from typing import Any
 
 from rsadapt import build, report
 from rsadapt import config as configurations
-from rsadapt.data.procedural.world import WORLD_SIZE, write_world
+from rsadapt.adapt import ranks
+from rsadapt.data.procedural.world import WORLD_SIZE, World, write_world
 from rsadapt.errors import OutputExistsError
 from rsadapt.geo.raster import Raster
 from rsadapt.progress import Progress
@@ -41,6 +42,7 @@ class DemoResult:
     files: dict[str, Path]
 
 
+@ranks.together()
 def demo(
     out: Path,
     *,
@@ -63,18 +65,30 @@ def demo(
     Raises:
         OutputExistsError: where the folder holds anything.
     """
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise OutputExistsError(f"{out}: exists and is no empty folder; choose another with --out")
     recipe = configurations.load_yaml(configurations.recipe("demo"))
     values = configurations.assign(recipe, list(assignments))
     values["root"] = str((out / "world").resolve())
-    world = write_world(out / "world", seed=seed, size=size)
+    world = ranks.first_does(lambda: _draw(out, seed=seed, size=size))
     rows = [
         replace(row, name=SHOWN.get(row.name, row.name))
         for row in standard_rows(values, first=first).values()
         if row.name in SHOWN or not row.reported
     ]
     results = run_study(rows, [seed], lambda _: values, out / "runs", progress=progress)
+    return ranks.first_does(lambda: _show(out, world, results, progress))
+
+
+def _draw(out: Path, *, seed: int, size: int) -> World:
+    """Write both regions into a folder that must be new or empty."""
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise OutputExistsError(f"{out}: exists and is no empty folder; choose another with --out")
+    return write_world(out / "world", seed=seed, size=size)
+
+
+def _show(
+    out: Path, world: World, results: Sequence[Result], progress: Progress | None
+) -> DemoResult:
+    """Map the target by every trained network and draw the figures."""
     maps = {
         result.row: predict(
             result.run, world.target_images, out / "maps" / result.row, progress=progress

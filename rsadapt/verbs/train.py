@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsadapt import build
+from rsadapt.adapt import ranks
 from rsadapt.benchmark_rows import initial_weights
 from rsadapt.config import Configuration, RegionSettings, change, parse
 from rsadapt.progress import Progress
@@ -16,6 +17,7 @@ OF_FRAMES = ("bands", "normalise_by", "normalisation")
 """Fields that ImageNet weights ask of 8-bit colour frames; scenes are standardised by their own."""
 
 
+@ranks.together()
 def train(
     config: Path,
     *,
