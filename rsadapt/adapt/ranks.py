@@ -143,10 +143,10 @@ def _heard() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise LostProcessError(
-            f"another process of this run ended, or did not answer for "
-            f"{PATIENCE.total_seconds() / 3600:g} hours"
-        ) from error
+        hours = PATIENCE.total_seconds() / 3600
+        silent = "timed out" in str(error).lower()
+        what = f"did not answer for {hours:g} hours" if silent else "ended"
+        raise LostProcessError(f"another process of this run {what}") from error
 
 
 # What the host needs
