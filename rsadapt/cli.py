@@ -34,6 +34,9 @@ GOES_ON = {
 }
 """How to go on with a training that was stopped, by verb."""
 
+SHARED = ("train", "demo", "benchmark")
+"""Verbs that several processes do together, as torchrun starts them."""
+
 SEVERAL = ("--source", "--labels", "--target", "--scene", "--area")
 """Options that take several values at once, as a shell makes them of a glob without quotes."""
 
@@ -201,6 +204,7 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def rsadapt(
+    ctx: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -212,6 +216,14 @@ def rsadapt(
     _hush_libraries()
     if started().rank:  # the first of several processes speaks for all
         sys.stdout = io.StringIO()
+    if started().count > 1 and ctx.invoked_subcommand not in SHARED:
+        if started().rank:
+            raise typer.Exit(1)
+        _fail(
+            f"{ctx.invoked_subcommand} runs in one process, and {started().launcher} started "
+            f"{started().count}; start it alone ({', '.join(SHARED)} share their work)",
+            1,
+        )
 
 
 @app.command()

@@ -235,5 +235,5 @@ def test_demo_runs_under_torchrun(tmp_path):
     assert done.stdout.count("adapted") >= 1
     assert done.stdout.count("The maps open in QGIS") == 1
     for row in ("source-only", "adapted", "target-trained"):
-        assert json.loads((out / "runs" / "seed-0" / row / "run.json").read_text())["batch"] == 16
+        assert json.loads((out / "runs" / "seed-0" / row / "run.json").read_text())["batch"] == 8
         assert list((out / "maps" / row).glob("*.tif"))

@@ -129,11 +129,14 @@ def together() -> Iterator[None]:
 
 
 def _speaks() -> bool:
-    """Whether no other process has told of a failure yet, or none can be asked."""
+    """Whether no other process has told of a failure yet, as the store counts that all share.
+
+    Where it is gone with the first process, the second speaks: twice is better than never.
+    """
     try:
         told = dist.distributed_c10d._get_default_store().add("rsadapt told", 1)
-    except RuntimeError:  # the process that keeps the store is gone
-        return True
+    except RuntimeError:
+        return rank() == 1
     return bool(told == 1)
 
 

@@ -133,7 +133,7 @@ def _fabric(settings: config.Configuration) -> Fabric:
         there = "one MPS device" if kind == "mps" else f"{torch.cuda.device_count()} CUDA devices"
         raise ConfigError(
             f"{started().launcher} started {here} processes on this machine, which has {there}; "
-            f"start one a device, or choose device.accelerator: cpu"
+            f"start one a device that they all see, or choose device.accelerator: cpu"
         )
     fabric = Fabric(
         accelerator=kind,
