@@ -328,6 +328,8 @@ def train(
     for domain, report in outcome.validation.items():
         console.show(console.report_tables(report, f"{domain}, validation part")[:1])
     run = outcome.run.path
+    if outcome.feeding is not None:
+        typer.echo(outcome.feeding["words"])
     typer.echo(f"trained {outcome.step} steps: {run}; map scenes with it, or score it:")
     typer.echo(f"  rsadapt predict {run} --scene FILE --out DIR\n  rsadapt evaluate {run}")
 

@@ -194,6 +194,10 @@ class RunFolder:
         """The validation logged after `step` steps, by domain; None where there is none."""
         return self.validations().get(step)
 
+    def feeding(self) -> dict[str, Any] | None:
+        """How long training waited for data when it last went on; None where nothing says so."""
+        return next((e["feeding"] for e in reversed(self.events()) if "feeding" in e), None)
+
     def seconds(self) -> float:
         """Wall-clock seconds of training, over all the times the run went on."""
         return float(sum(event.get("seconds", 0.0) for event in self.events()))

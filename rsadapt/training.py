@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +19,12 @@ from rsadapt.adapt.method import Parts
 from rsadapt.adapt.trainer import Learner, due, train
 from rsadapt.data.imagery import Imagery, Places
 from rsadapt.data.stream import Dealt, in_order
+from rsadapt.data.supply import Supply
 from rsadapt.errors import CheckpointError, MissingFileError
 from rsadapt.infer.evaluate import evaluate_samples
 from rsadapt.model import PARTS, Facts, answers, record, warm_start
 from rsadapt.progress import Progress, watched
 from rsadapt.run import RunFolder, WatchedFolder
-from rsadapt.sample import Batch
 from rsadapt.whole import sync
 
 
@@ -37,11 +37,13 @@ class Outcome:
         step: training steps done.
         validation: by domain, the report of `ConfusionMatrix.to_dict` at the final step; a domain
             without labels, or without a validation part, has none.
+        feeding: how long was waited for data, as `Supply.report` has it; None after a few steps.
     """
 
     run: RunFolder
     step: int
     validation: dict[str, Any]
+    feeding: dict[str, Any] | None = None
 
 
 @dataclass
@@ -73,13 +75,16 @@ class _Session:
         every = self.settings.training.validate_every
         if 0 < start < steps and due(start, every) and run.validation(start) is None:
             self.log_validation(run, start, progress)  # a run that died in it had saved before
-        clock = time.perf_counter()
+        clock, waited = time.perf_counter(), 0.0
+        supply = self.supply(run, start, progress)
 
         def log(done: int, losses: dict[str, float]) -> None:
-            nonlocal clock
+            nonlocal clock, waited
             now = time.perf_counter()
-            run.append({"step": done, "losses": losses, "seconds": round(now - clock, 3)})
-            clock = now
+            waiting = round((supply.waited - waited) / (now - clock), 4)
+            seconds = round(now - clock, 3)
+            run.append({"step": done, "losses": losses, "seconds": seconds, "waiting": waiting})
+            clock, waited = now, supply.waited
             if progress is not None:
                 progress("train", done, steps)
 
@@ -88,8 +93,25 @@ class _Session:
                 self.save(keeper, done)
             ranks.wait()  # who left first could have the others ended before it is whole
 
-        def batches(domain: Domain) -> Generator[Batch, None, None]:
-            samples = build.training_samples(
+        with closing(supply):
+            train(
+                self.learner,
+                schedule=build.schedule(self.settings),
+                start=start,
+                source=supply.batches("source"),
+                target=supply.batches("target") if self.learner.method.uses_target else None,
+                log=log,
+                validate=lambda done: self.log_validation(run, done, progress),
+                save=save,
+            )
+            if (report := supply.report()) is not None:
+                run.append({"step": steps, "feeding": report})
+
+    def supply(self, run: RunFolder, start: int, progress: Progress | None) -> Supply:
+        """The batches from step `start` on."""
+        domains: list[Domain] = ["source", "target"]
+        samples = {
+            domain: build.training_samples(
                 self.settings,
                 self.places,
                 self.facts.normalise,
@@ -97,19 +119,13 @@ class _Session:
                 progress,
                 scratch=run.path,
             )
-            return build.batches(self.settings, samples, start, self.learner.fabric)
+            for domain in domains[: 1 + self.learner.method.uses_target]
+        }
 
-        with closing(batches("source")) as source, closing(batches("target")) as target:
-            train(
-                self.learner,
-                schedule=build.schedule(self.settings),
-                start=start,
-                source=source,
-                target=target if self.learner.method.uses_target else None,
-                log=log,
-                validate=lambda done: self.log_validation(run, done, progress),
-                save=save,
-            )
+        def chosen(workers: int, reason: str) -> None:
+            run.append({"step": start, "workers": workers, "reason": reason})
+
+        return build.supply(self.settings, samples, start, self.learner.fabric, chosen)
 
     def log_validation(self, run: RunFolder, done: int, progress: Progress | None) -> None:
         """Score the network and write the figures down."""
@@ -196,7 +212,7 @@ def train_run(
     session.train(keeper, start, progress)
     if run.validation(steps) is None:
         session.log_validation(run, steps, progress)
-    return Outcome(run, steps, run.validation(steps) or {})
+    return Outcome(run, steps, run.validation(steps) or {}, run.feeding())
 
 
 def score(

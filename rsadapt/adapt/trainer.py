@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from torch.optim import Optimizer
 
 from rsadapt.adapt import ranks
+from rsadapt.adapt.feed import Feed
 from rsadapt.adapt.method import Losses, Method, Parts
 from rsadapt.adapt.schedule import poly, set_rates
-from rsadapt.errors import InterruptedTrainingError
+from rsadapt.errors import InterruptedTrainingError, RsadaptError
 from rsadapt.sample import Batch
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def train(
     """Train from step `start` to the schedule's end.
 
     Ctrl-C and SIGTERM let the step at hand finish, save, and end the training; of several processes
-    one that gets the signal is enough.
+    one that gets the signal is enough. Where the first batches of a step cannot be had, the state
+    is saved, too, unless other processes train along.
 
     Args:
         learner: networks, optimisers and method, set up.
@@ -101,14 +103,23 @@ def train(
 
     Raises:
         InterruptedTrainingError: after a signal, once the state is saved.
+        RsadaptError: where a batch cannot be had.
         LostProcessError: where another process of the run ended.
     """
+    pairs = (schedule.steps - start) * schedule.accumulate
+    feed = Feed(source, target, device=learner.fabric.device, pairs=pairs)
     with _signals() as caught, ranks.loss_told(ranks.Reached(start, start)) as reached:
         for step in range(start, schedule.steps):
             reached.step = step + 1
             factor = poly(step, schedule.horizon, schedule.power)
             set_rates(learner.optimisers.values(), factor)
-            losses = _step(learner, schedule.accumulate, source, target)
+            try:
+                feed.fetch()
+            except RsadaptError:
+                if step > start and learner.fabric.world_size == 1:
+                    save(step)
+                raise
+            losses = _step(learner, schedule.accumulate, feed)
             done = step + 1
             last = done == schedule.steps
             if last or due(done, schedule.log_every):
@@ -129,11 +140,8 @@ def train(
                 )
 
 
-def _step(
-    learner: Learner, accumulate: int, source: Iterator[Batch], target: Iterator[Batch] | None
-) -> Losses:
+def _step(learner: Learner, accumulate: int, feed: Feed) -> Losses:
     """One update of every network; the mean losses of the pairs it learned from."""
-    device = learner.fabric.device
     learner.parts.train()
     for optimiser in learner.optimisers.values():
         optimiser.zero_grad()
@@ -141,12 +149,12 @@ def _step(
     for _ in range(accumulate):
         losses = learner.method.step(
             learner.parts,
-            next(source).to(device),
-            None if target is None else next(target).to(device),
+            *feed.take(),
             lambda loss: learner.fabric.backward(loss / accumulate),
         )
         for name, loss in losses.items():
             total[name] = total.get(name, 0) + loss / accumulate
+        feed.reach_ahead()
     groups = [group for each in learner.optimisers.values() for group in each.param_groups]
     parameters = [parameter for group in groups for parameter in group["params"]]
     ranks.average(parameters, learner.parts.statistics.running())

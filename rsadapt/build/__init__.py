@@ -27,6 +27,7 @@ from rsadapt.build.data import (
     prepared_folder,
     prepared_frames,
     scored,
+    supply,
     target_split,
     training_samples,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "scored",
     "set_process",
     "statistics",
+    "supply",
     "take_statistics",
     "target_split",
     "training_samples",

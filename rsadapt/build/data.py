@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+
+import torch
 
 from rsadapt import config
 from rsadapt.adapt.batch_norm import Domain
@@ -20,9 +22,11 @@ from rsadapt.data.gta5 import GTA5
 from rsadapt.data.imagery import DomainName, Imagery, Place, Places, Scored
 from rsadapt.data.prepared import Prepared
 from rsadapt.data.stream import SampleSource, stream
+from rsadapt.data.supply import Opener, Supply, room_for_workers
 from rsadapt.data.synscapes import SYNSCAPES
 from rsadapt.data.synthia import SYNTHIA
 from rsadapt.errors import ConfigError, DataError, MissingFileError
+from rsadapt.processes import started
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.progress import Progress
 from rsadapt.sample import Batch
@@ -393,17 +397,59 @@ def evaluation_samples(
 
 
 def batches(
-    settings: config.Configuration, samples: SampleSource, start: int, fabric: Fabric
+    settings: config.Configuration,
+    samples: SampleSource,
+    position: int,
+    fabric: Fabric,
+    *,
+    workers: int = 0,
+    told: Callable[[float], None] | None = None,
 ) -> Generator[Batch, None, None]:
-    """This process's share of a domain's endless batches."""
+    """This process's share of a domain's endless batches; see `stream`."""
     return stream(
         samples,
         batch_size=settings.training.batch_size,
-        start=start * settings.training.accumulate,
-        workers=settings.training.workers,
+        start=position,
+        workers=workers,
         rank=fabric.global_rank,
         ranks=fabric.world_size,
         pin=fabric.device.type == "cuda",
+        told=told,
+    )
+
+
+def supply(
+    settings: config.Configuration,
+    samples: Mapping[Domain, SampleSource],
+    start: int,
+    fabric: Fabric,
+    chosen: Callable[[int, str], None],
+) -> Supply:
+    """This process's share of the batches that training takes from a step on.
+
+    Args:
+        settings: the configuration.
+        samples: of each domain that the method learns from.
+        start: steps already done.
+        fabric: which process this is, and where it computes.
+        chosen: is told of the number of workers, where the configuration leaves it open.
+    """
+    accumulate, asked = settings.training.accumulate, settings.training.workers
+    beside = started().local_count
+
+    def opener(domain: Domain) -> Opener:
+        return lambda position, workers, told: batches(
+            settings, samples[domain], position, fabric, workers=workers, told=told
+        )
+
+    return Supply(
+        {domain: opener(domain) for domain in samples},
+        start=start * accumulate,
+        rounds=(settings.training.steps - start) * accumulate,
+        workers=None if asked == "auto" else asked,
+        most=lambda batch: room_for_workers(batch, domains=len(samples), processes=beside),
+        settle=torch.cuda.synchronize if fabric.device.type == "cuda" else lambda: None,
+        chosen=chosen,
     )
 
 

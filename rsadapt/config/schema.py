@@ -435,8 +435,9 @@ class TrainingSettings(Settings):
     augment_strength: StrengthSettings = StrengthSettings()
     least_valid: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of valid pixels a training window should have."""
-    workers: Annotated[int, Field(ge=0)] = 2
-    """Processes that read ahead, for each domain; 0 reads in the training process."""
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """Processes that read ahead, for each domain; 0 reads in the training process. auto reads there
+    for the first steps, then starts as many as keep a step from waiting, if there is room."""
     scratch: Annotated[float, Field(ge=0)] = 8.0
     """Gigabytes of the run's disk, for each domain and process, in which decoded scenes are kept
     while training runs, so that no window decodes them anew; never more than half of what is free.

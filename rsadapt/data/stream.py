@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import signal
 import sys
-from collections.abc import Generator, Iterable, Iterator
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from multiprocessing.process import BaseProcess
 from typing import Protocol
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from rsadapt.data.imagery import Scored
-from rsadapt.errors import RsadaptError
+from rsadapt.errors import RsadaptError, WorkerError
 from rsadapt.sample import Batch, Sample, collate
 
 FORK = "fork" if sys.platform == "linux" else None
@@ -27,7 +30,11 @@ class SampleSource(Protocol):
         ...
 
 
-class _Batches(Dataset["Batch | RsadaptError"]):
+Made = tuple["Batch | RsadaptError", float]
+"""A batch, or what kept it from being made, and the seconds that took."""
+
+
+class _Batches(Dataset[Made]):
     """Batches by the numbers of their samples, as the data loader's workers make them.
 
     What a user can mend comes back as a value: raised in a worker it would reach the user as text
@@ -37,11 +44,14 @@ class _Batches(Dataset["Batch | RsadaptError"]):
     def __init__(self, source: SampleSource) -> None:
         self.source = source
 
-    def __getitem__(self, numbers: list[int]) -> Batch | RsadaptError:
+    def __getitem__(self, numbers: list[int]) -> Made:
+        begun = time.perf_counter()
+        made: Batch | RsadaptError
         try:
-            return collate([self.source[number] for number in numbers])
+            made = collate([self.source[number] for number in numbers])
         except RsadaptError as error:
-            return error
+            made = error
+        return made, time.perf_counter() - begun
 
 
 class _Share(Sampler[list[int]]):
@@ -65,6 +75,7 @@ def stream(
     rank: int = 0,
     ranks: int = 1,
     pin: bool = False,
+    told: Callable[[float], None] | None = None,
 ) -> Generator[Batch, None, None]:
     """Yield batches without end; closing the iterator ends its workers, which take no signal.
 
@@ -76,11 +87,13 @@ def stream(
         rank: which process of a distributed run this is.
         ranks: how many there are; they interleave the samples.
         pin: keep batches in page-locked memory for faster copies to a GPU.
+        told: is told the seconds that making each batch took, wherever it was made.
 
     Raises:
         RsadaptError: what the source raises, also where a worker met it.
+        WorkerError: where a worker was killed.
     """
-    loader: DataLoader[Batch | RsadaptError] = DataLoader(
+    loader: DataLoader[Made] = DataLoader(
         _Batches(source),
         batch_size=None,  # the sampler's lists make whole batches
         sampler=_Share(start, batch_size, rank, ranks),
@@ -90,17 +103,64 @@ def stream(
         generator=torch.Generator(),  # else the loader draws from torch's own random state
         multiprocessing_context=FORK if workers else None,
     )
-    batches = iter(loader)
+    batches = _started(loader)
     try:
-        for batch in batches:
+        while True:
+            batch, seconds = _next(batches)
             if isinstance(batch, RsadaptError):
                 raise batch
+            if told is not None:
+                told(seconds)
             yield batch
     finally:
         _end_workers(batches)
 
 
-def _end_workers(batches: Iterator[Batch | RsadaptError]) -> None:
+def _started(loader: DataLoader[Made]) -> Iterator[Made]:
+    """The loader's iterator, which tells that a worker died when its batch is due.
+
+    PyTorch would tell it at once, by a signal's handler, in the middle of a step.
+    """
+    if not loader.num_workers or threading.current_thread() is not threading.main_thread():
+        return iter(loader)
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        return iter(loader)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def _next(batches: Iterator[Made]) -> Made:
+    try:
+        return next(batches)
+    except Exception as error:  # of several kinds, by what the worker was at
+        for worker in _workers(batches):
+            worker.join(0.1)  # it may be gone and not yet counted as such
+            if worker.exitcode is not None and worker.exitcode < 0:
+                raise WorkerError(_died_of(-worker.exitcode)) from error
+        raise
+
+
+def _died_of(number: int) -> str:
+    """Why a worker may have died of a signal, and what helps."""
+    why = {
+        signal.SIGKILL: "as the system does where memory runs out; fewer training.workers or a "
+        "smaller training.batch_size take less",
+        signal.SIGBUS: "as happens where shared memory (/dev/shm) is full; give it more room (in a "
+        "container: --shm-size), or set training.workers=0",
+    }.get(signal.Signals(number), "set training.workers=0 to see where")
+    return (
+        f"a process that made training batches was ended by {signal.Signals(number).name}, {why}; "
+        f"--resume goes on from the last state saved"
+    )
+
+
+def _workers(batches: Iterator[Made]) -> list[BaseProcess]:
+    """The processes of a data loader's iterator; none where it has none."""
+    return getattr(batches, "_workers", [])
+
+
+def _end_workers(batches: Iterator[Made]) -> None:
     """End the processes of a data loader's iterator now, not when it is collected.
 
     They take no signal, so that the interpreter would wait for them for ever when it ends before.
@@ -108,6 +168,10 @@ def _end_workers(batches: Iterator[Batch | RsadaptError]) -> None:
     end = getattr(batches, "_shutdown_workers", None)  # of iterators with workers alone
     if end is not None:
         end()
+    for worker in _workers(batches):
+        if worker.is_alive():  # it waits for a lock that a killed one held
+            worker.kill()
+            worker.join()
 
 
 def _leave_signals_to_the_trainer(_worker: int) -> None:
