@@ -1,6 +1,8 @@
 """Runs: reproducible to the bit, resumable, and blind to target labels."""
 
 import json
+import multiprocessing
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -24,12 +26,14 @@ from rsadapt.errors import (
     MissingFileError,
     OutputExistsError,
     RsadaptError,
+    WorkerError,
 )
 from rsadapt.geo.harmonise import ground_pixel, harmonise
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.warp import WarpedRaster
 from rsadapt.geo.writer import write_raster
 from rsadapt.model import load
+from rsadapt.run import RunFolder
 from rsadapt.training import score, train_run
 
 LEARNED = ("network", "statistics", "others", "optimisers")
@@ -233,6 +237,39 @@ def test_resuming_after_a_crash_repeats_what_was_not_saved(run):
     parts = run("parts", *changes, resume=True)
     assert same_learning(whole, parts)
     assert losses(whole) == losses(parts)
+
+
+def test_a_killed_worker_ends_the_run_saved_and_in_its_own_words(run):
+    changes = ["training.steps=9", "training.workers=1"]
+    others = set(multiprocessing.active_children())
+
+    def kill(task, done, _total):
+        if task == "train" and done == 2:
+            workers = set(multiprocessing.active_children()) - others
+            os.kill(min(workers, key=lambda worker: worker.pid).pid, signal.SIGKILL)
+
+    whole = run("whole", *changes)
+    with pytest.raises(
+        WorkerError, match=r"ended by SIGKILL, .* fewer training\.workers .* --resume"
+    ):
+        run("parts", *changes, progress=kill)
+    assert not set(multiprocessing.active_children()) - others
+    folder = RunFolder(whole.run.path.with_name("parts"))
+    assert checkpoint.load(folder.checkpoint)["step"] == folder.events()[-1]["step"] >= 2
+    parts = run("parts", *changes, resume=True)
+    assert same_learning(whole, parts)
+    assert losses(whole) == losses(parts)
+
+
+def test_waiting_is_told_line_by_line_and_in_all(run):
+    outcome = run("run", "training.steps=12", "training.workers=auto")
+    lines = [event for event in outcome.run.events() if "losses" in event]
+    assert all(0 <= line["waiting"] <= 1 for line in lines)
+    waited = sum(line["waiting"] * line["seconds"] for line in lines)
+    whole = sum(line["seconds"] for line in lines)
+    assert outcome.feeding["waited"] == pytest.approx(waited / whole, abs=0.05)
+    assert outcome.feeding["words"].startswith(f"waited {outcome.feeding['waited']:.1%}")
+    assert any("reason" in event for event in outcome.run.events())
 
 
 def test_resuming_before_anything_was_saved_starts_anew(run):

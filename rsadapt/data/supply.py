@@ -24,6 +24,10 @@ first steps find caches cold."""
 NEGLIGIBLE = 0.03
 """Share of a round that may be spent making its batches in the training process."""
 
+HAND_OVER = 0.003
+"""Seconds that a worker's batch costs the training process: 2 to 4 ms for 4 windows of 128 pixels
+(benchmarks/feeding.py), so that what is made in less need not be handed over."""
+
 MARGIN = 1.25
 """By which workers should be faster than steps, as batches do not all take the same time."""
 
@@ -56,7 +60,8 @@ class Costs:
     def wanted(self) -> int:
         """Workers for each domain that make batches as fast as steps take them; 0 for none."""
         together = sum(self.making.values())
-        if together <= NEGLIGIBLE * (together + self.step):
+        least = max(NEGLIGIBLE * (together + self.step), HAND_OVER * len(self.making))
+        if together <= least:
             return 0
         return max(1, math.ceil(MARGIN * max(self.making.values()) / max(self.step, 1e-4)))
 
@@ -213,7 +218,7 @@ def _words(share: float, workers: int, recommended: int, costs: Costs) -> str:
     waited = f"waited {share:.1%} of the time for data"
     if share <= TOLERABLE:
         return f"{waited}; training.workers={workers} suffices"
-    if recommended > workers:
+    if recommended != workers:
         return f"{waited}: set training.workers={recommended} ({costs})"
     return (
         f"{waited}, and more workers than {workers} would not help here ({costs}); keep decoded "
@@ -226,4 +231,5 @@ def _median(values: deque[float] | list[float]) -> float:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.2g} s" if seconds >= 1 else f"{1000 * seconds:.2g} ms"
+    digits = 1 if seconds < 0.01 else 0
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.{digits}f} ms"
