@@ -13,7 +13,7 @@ from rsadapt.adapt.batch_norm import DomainStatistics
 from rsadapt.adapt.method import Parts
 from rsadapt.adapt.schedule import poly
 from rsadapt.adapt.trainer import Learner, Schedule, train
-from rsadapt.errors import InterruptedTrainingError
+from rsadapt.errors import DataError, InterruptedTrainingError
 from rsadapt.sample import Batch
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -63,13 +63,13 @@ class Diary:
         self.logged.append(done)
         self.losses.append(losses)
 
-    def train(self, learner, *, start=0, **schedule):
+    def train(self, learner, *, start=0, batches=numbers, **schedule):
         schedule = {"horizon": schedule["steps"], **schedule}
         train(
             learner,
             schedule=Schedule(**schedule),
             start=start,
-            source=numbers(start * schedule.get("accumulate", 1)),
+            source=batches(start * schedule.get("accumulate", 1)),
             target=None,
             log=self.log,
             validate=self.validated.append,
@@ -136,6 +136,18 @@ def test_signal_lets_the_step_finish_saves_and_stops(number):
         diary.train(learner, steps=9, log_every=1, validate_every=1)
     assert (diary.saved, diary.logged, diary.validated) == ([2], [1, 2], [1, 2])
     assert [signal.getsignal(each) for each in SIGNALS] == before
+
+
+@pytest.mark.parametrize(("good", "saved"), [(0, []), (2, [2])])
+def test_state_is_saved_where_the_next_batch_cannot_be_had(good, saved):
+    def damaged(start):
+        yield from itertools.islice(numbers(start), good)
+        raise DataError("scene.tif: cut short")
+
+    diary = Diary()
+    with pytest.raises(DataError, match="cut short"):
+        diary.train(make(Target()), batches=damaged, steps=9)
+    assert diary.saved == saved
 
 
 @pytest.fixture
