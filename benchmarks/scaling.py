@@ -47,9 +47,7 @@ WAYS: dict[str, Values] = {
 def main() -> None:
     """Measure all ways by turns and write them down; or, started by that, be one of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--steps", type=int, default=6, help="of a turn, after one unmeasured"
-    )
+    parser.add_argument("--steps", type=int, default=6, help="of a turn, after one unmeasured")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--tile", type=int, default=128)
     parser.add_argument("--way", choices=list(WAYS), help="measure it in this process, print times")

@@ -26,8 +26,8 @@ from rsadapt.data.supply import Opener, Supply, room_for_workers
 from rsadapt.data.synscapes import SYNSCAPES
 from rsadapt.data.synthia import SYNTHIA
 from rsadapt.errors import ConfigError, DataError, MissingFileError
-from rsadapt.processes import started
 from rsadapt.geo.normalise import Normaliser
+from rsadapt.processes import started
 from rsadapt.progress import Progress
 from rsadapt.sample import Batch
 
