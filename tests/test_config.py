@@ -87,6 +87,7 @@ def test_unknown_recipe_lists_the_known():
         ("prepared=cache", r"prepared: .*not GeoTIFF regions"),
         ("optimiser={name: adamw, nesterov: true}", r"nesterov needs SGD"),
         ("optimiser={nesterov: true, momentum: 0.0}", r"nesterov needs SGD"),
+        ("network={batch_norm: frozen, batch_norm_sync: true}", r"batch_norm_sync: no batch norm"),
     ],
 )
 def test_mistakes_are_named(values, assignment, message):

@@ -236,8 +236,8 @@ def _everyones(number: Tensor, of: Tensor, at: tuple[int, ...]) -> Tensor:
 def average(parameters: Iterable[Tensor], others: Iterable[Tensor] = ()) -> None:
     """Set gradients, and other tensors, to their mean over all processes: one exchange a dtype.
 
-    A parameter without gradient in every process stays without; one that has it in some counts as
-    zero in the others.
+    For that they are copied together, which takes as much memory as they do. A parameter without
+    gradient in every process stays without; one that has it in some counts as zero in the others.
 
     Args:
         parameters: whose gradients; the same in every process, in one order.

@@ -222,7 +222,10 @@ def batch_norm_policy(settings: config.Configuration) -> BatchNormPolicy:
 
 def batch_norm_words(settings: config.Configuration) -> str:
     """The policy in force, for reports; "none" for a network without batch norm."""
-    return "none" if settings.network.encoder == "vgg16" else batch_norm_policy(settings)
+    if settings.network.encoder == "vgg16":
+        return "none"
+    together = ", by the batches of all processes" * settings.network.batch_norm_sync
+    return f"{batch_norm_policy(settings)}{together}"
 
 
 def statistics(settings: config.Configuration, segmenter: DeepLab) -> DomainStatistics:

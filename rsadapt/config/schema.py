@@ -585,6 +585,9 @@ class Configuration(Settings):
 
     def _check_batch_norm(self) -> None:
         """Refuse what would be passed over in silence."""
+        chosen = self.network
+        if chosen.batch_norm_sync and (chosen.encoder == "vgg16" or chosen.batch_norm == "frozen"):
+            raise ValueError("network.batch_norm_sync: no batch norm here goes by its batches")
         if self.method.name != "adapted_batch_norm":
             return
         if self.network.encoder == "vgg16":

@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 import torch
 
-from rsadapt.data.stream import in_order, stream
+from rsadapt.data.stream import Dealt, in_order, stream
 from rsadapt.errors import DataError
 from rsadapt.sample import Sample
 
@@ -101,6 +101,16 @@ def test_in_order_gives_every_sample_once(size):
         for shape, run in [((2, 2), 3), ((2, 3), 1), ((2, 2), 1), ((3, 2), 2)]
         for _ in range(-(-run // size))
     ]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_dealt_samples_stand_in_the_batches_of_one_process(ranks):
+    samples = [Numbers()[number] for number in range(7)]
+    whole = [batch.image.tolist() for batch in in_order(samples, 2)]
+    shares = [Dealt(samples, 2, rank=rank, ranks=ranks) for rank in range(ranks)]
+    dealt = [[batch.image.tolist() for batch in in_order(share, 2)] for share in shares]
+    assert dealt == [whole[rank::ranks] for rank in range(ranks)]
+    assert sum(map(len, shares)) == 7
 
 
 def test_nothing_in_order_is_nothing():
