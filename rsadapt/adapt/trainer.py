@@ -155,9 +155,10 @@ def _step(learner: Learner, accumulate: int, feed: Feed) -> Losses:
         for name, loss in losses.items():
             total[name] = total.get(name, 0) + loss / accumulate
         feed.reach_ahead()
-    groups = [group for each in learner.optimisers.values() for group in each.param_groups]
-    parameters = [parameter for group in groups for parameter in group["params"]]
-    ranks.average(parameters, learner.parts.statistics.running())
+    if ranks.count() > 1:
+        groups = [group for each in learner.optimisers.values() for group in each.param_groups]
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        ranks.average(parameters, learner.parts.statistics.running())
     for optimiser in learner.optimisers.values():
         optimiser.step()
     return total

@@ -80,7 +80,7 @@ def benchmark(
             )
     picked = [weighted[row] for row in asked]
     frames = _check_data(picked, values)
-    if progress is not None:
+    if progress is not None and ranks.first():
         for split, (there, official) in frames.items():
             progress(f"note: not the official number of frames, {split}", there, official)
     comparison = Comparison(name, chosen, variant, init, tuple(assignments), frames)
