@@ -104,10 +104,9 @@ def survive(runs, kills, draw, *, each=3, workers=(0,)):
     Returns:
         How often a file was half written, by name.
     """
-    halves, done = [], 0
-    for number in itertools.count():
-        if done >= kills:
-            return {name: halves.count(name) for name in halves}
+    halves, done, numbers = [], 0, itertools.count()
+    while done < kills:
+        number = next(numbers)
         run, of = RunFolder(runs.path / f"killed {number}"), workers[number % len(workers)]
         had = False
         for turn in range(each):
@@ -125,6 +124,7 @@ def survive(runs, kills, draw, *, each=3, workers=(0,)):
                 checkpoint.load(file)
         runs.finish(run, of)
         runs.check(run)
+    return {name: halves.count(name) for name in halves}
 
 
 def seen(file, late):

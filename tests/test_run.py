@@ -1,7 +1,9 @@
 """A run's folder and record."""
 
+import contextlib
 import hashlib
 import json
+import os
 
 import pytest
 import yaml
@@ -85,6 +87,41 @@ def test_folder_of_anything_else_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "thesis.tex"):
         with pytest.raises(OutputExistsError, match="no empty folder"):
             RunFolder(path).check_free()
+
+
+class KilledError(BaseException):
+    """The process is gone."""
+
+
+def test_folder_that_a_run_died_in_while_it_was_made_may_be_used(tmp_path, monkeypatch):
+    """Every operation on a file fails from the n-th on, for all n until none does."""
+    real = {name: getattr(os, name) for name in ("open", "replace", "fsync", "unlink", "mkdir")}
+    left = 0
+
+    def killed(name):
+        def operation(*args, **options):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KilledError
+            return real[name](*args, **options)
+
+        return operation
+
+    for count in range(99):
+        run, left = RunFolder(tmp_path / str(count)), count
+        with monkeypatch.context() as patch, contextlib.suppress(KilledError):
+            for name in real:
+                patch.setattr(os, name, killed(name))
+            run.create("seed: 1\n", {"seed": 1}, {"source": 1})
+        if not run.configuration.exists():
+            assert run.unbegun() or not run.path.exists()
+            run.create("seed: 2\n", {"seed": 2})
+        run.check_run(run.configuration.read_text())
+        assert not list(run.path.glob("*.part"))
+        if left > 0:
+            break
+    assert 3 < count < 30
 
 
 def test_folder_without_a_run_cannot_go_on(tmp_path):

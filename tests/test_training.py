@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import random
 import shutil
 import signal
 from pathlib import Path
@@ -14,9 +15,10 @@ import torch
 import yaml
 from rasterio.crs import CRS
 
-from rsadapt import build, config
+from rsadapt import build, config, weights
 from rsadapt.adapt import checkpoint
 from rsadapt.data import region
+from rsadapt.data.procedural.world import WORLD_CLASSES
 from rsadapt.data.region import Region
 from rsadapt.errors import (
     CheckpointError,
@@ -29,12 +31,14 @@ from rsadapt.errors import (
     WorkerError,
 )
 from rsadapt.geo.harmonise import ground_pixel, harmonise
+from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.warp import WarpedRaster
 from rsadapt.geo.writer import write_raster
 from rsadapt.model import load
 from rsadapt.run import RunFolder
 from rsadapt.training import score, train_run
+from rsadapt.weights import safetensors_facts as facts_of
 
 LEARNED = ("network", "statistics", "others", "optimisers")
 
@@ -309,6 +313,75 @@ def test_validation_that_a_run_died_in_is_not_lost(run):
     parts, whole = run("parts", *changes, resume=True), run("whole", *changes)
     assert [event["step"] for event in parts.run.events() if "validation" in event] == [2, 3]
     assert parts.run.validation(2) == whole.run.validation(2)
+
+
+@pytest.mark.parametrize("left", [[], ["run.json"], ["statistics.json", "config.yaml.part"]])
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_run_that_died_before_it_began_is_begun_anew(run, tmp_path, left, resume):
+    (tmp_path / "dead").mkdir()
+    for name in left:
+        (tmp_path / "dead" / name).write_text("{")
+    begun, whole = run("dead", resume=resume), run("whole")
+    assert same_learning(begun, whole)
+    assert [file.name for file in begun.run.path.glob("*.part")] == []
+
+
+def test_a_damaged_checkpoint_is_named_and_the_run_goes_on_from_the_one_before(run):
+    whole, parts = run("whole", "training.save_every=1"), run("parts", "training.save_every=1")
+    content = parts.run.checkpoint.read_bytes()
+    parts.run.checkpoint.write_bytes(content[: len(content) // 2])
+    says = r"parts/checkpoint\.pt: damaged .* Used instead: checkpoint-00000002\.pt, of step 2"
+    with pytest.warns(UserWarning, match=says):
+        assert load(parts.run.path).step == 2
+    with pytest.warns(UserWarning, match=says):
+        again = run("parts", "training.save_every=1", resume=True)
+    assert same_learning(again, whole)
+    assert losses(again) == losses(whole)
+
+
+def test_weights_lie_beside_the_state_for_other_programs(run):
+    outcome = run("run", "training.steps=2", "bands=[2, 1]")
+    file = outcome.run.weights
+    assert same(weights.read(file), dict(state(outcome)["network"]))
+    told = {name: json.loads(text) for name, text in facts_of(file).items() if name != "format"}
+    facts = load(outcome.run.path).facts
+    assert (told["step"], told["bands"]) == (2, [2, 1])
+    assert told["classes"] == list(WORLD_CLASSES.names)
+    assert Normaliser.from_dict(told["normalisation"]["target"]) == facts.normalise["target"]
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda file: file.write_bytes(b"half")])
+def test_weights_that_a_kill_kept_from_being_written_are_written_where_it_goes_on(run, spoil):
+    outcome = run("run")
+    spoil(outcome.run.weights)
+    run("run", resume=True)
+    assert same(weights.read(outcome.run.weights), dict(state(outcome)["network"]))
+    assert json.loads(facts_of(outcome.run.weights)["step"]) == 3
+
+
+def test_training_draws_no_number_of_pythons_or_numpys(run):
+    """Their states are in no checkpoint."""
+
+    def states():
+        return random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002, the global one
+
+    before = states()
+    run("run", "training.augment=[dihedral, scale, rotate, brightness, noise, blur]")
+    assert states() == before
+
+
+def test_a_signal_while_validating_between_two_checkpoints_saves(run):
+    changes = ["training.save_every=0", "training.validate_every=2"]
+
+    def stop(task, done, _total):
+        if task == "score source" and done == 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(InterruptedTrainingError, match="step 2"):
+        run("parts", *changes, progress=stop)
+    parts, whole = run("parts", *changes, resume=True), run("whole", *changes)
+    assert same_learning(parts, whole)
+    assert [event["step"] for event in parts.run.events() if "losses" in event] == [1, 2, 3]
 
 
 def test_resuming_another_configuration_is_refused(run):

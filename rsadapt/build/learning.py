@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,7 +22,7 @@ from rsadapt.adapt.sgd import RepeatedSGD
 from rsadapt.adapt.source_only import SourceOnly
 from rsadapt.adapt.trainer import Learner, Schedule
 from rsadapt.build.configuration import class_scheme
-from rsadapt.errors import ConfigError, MissingFileError
+from rsadapt.errors import CheckpointError, ConfigError, MissingFileError
 from rsadapt.nets.deeplab import DeepLab
 from rsadapt.nets.discriminator import Discriminator
 from rsadapt.nets.encoder import Encoder, imagenet_url
@@ -40,6 +41,7 @@ def network(settings: config.Configuration, bands: int) -> DeepLab:
     Raises:
         ConfigError: for ImageNet weights of an encoder that has none.
         MissingFileError: for ImageNet weights that can neither be read nor downloaded.
+        CheckpointError: for a file in their place that could run code.
     """
     chosen = settings.network
     return DeepLab(
@@ -65,6 +67,12 @@ def _encoder(chosen: config.NetworkSettings, bands: int) -> Encoder:
         return ResNetEncoder(
             chosen.encoder, bands=bands, pretrained=chosen.pretrained, layout=chosen.layout
         )
+    except UnpicklingError as error:
+        raise CheckpointError(
+            f"network.pretrained: {torch.hub.get_dir()}/checkpoints holds a file in the name of "
+            f"torchvision's weights of {chosen.encoder} that is damaged or could run code; it was "
+            f"not loaded; replace it by {imagenet_url(chosen.encoder)}"
+        ) from error
     except OSError as error:  # no network, a full disk
         raise MissingFileError(
             f"network.pretrained: expected torchvision's ImageNet weights of {chosen.encoder} in "

@@ -80,6 +80,18 @@ def for_bands(layer: nn.Conv2d, bands: int) -> nn.Conv2d:
     return fresh
 
 
+def imagenet_tensors(name: str) -> dict[str, Tensor]:
+    """The ImageNet weights of a network of torchvision's, downloaded or from its cache.
+
+    Left to itself torchvision runs what code stands in a cached file, of which it checks no digest.
+
+    Raises:
+        UnpicklingError: for a file that holds more than tensors.
+    """
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    return dict(weights.get_state_dict(check_hash=True, weights_only=True))
+
+
 def imagenet_url(name: str) -> str:
     """Where torchvision downloads the ImageNet weights of a network from, such as "resnet18"."""
     return str(torchvision.models.get_model_weights(name).DEFAULT.url)

@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 from torchvision.models.resnet import Bottleneck
 
-from rsadapt.nets.encoder import Encoder, for_bands
+from rsadapt.nets.encoder import Encoder, for_bands, imagenet_tensors
 
 ResNetName = Literal["resnet18", "resnet34", "resnet50", "resnet101"]
 Layout = Literal["torchvision", "published"]
@@ -45,7 +45,9 @@ class ResNetEncoder(Encoder):
         pretrained: bool = False,
         layout: Layout = "torchvision",
     ) -> None:
-        net = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None)
+        net = torchvision.models.get_model(name, weights=None)
+        if pretrained:
+            net.load_state_dict(imagenet_tensors(name))
         if layout == "published":
             net.maxpool.ceil_mode = True
             _reduce_early(net.layer2)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import torchvision
 from torch import nn
 
-from rsadapt.nets.encoder import Encoder, for_bands
+from rsadapt.nets.encoder import Encoder, for_bands, imagenet_tensors
 
 
 class VggEncoder(Encoder):
@@ -41,7 +41,9 @@ class VggEncoder(Encoder):
         ]
         super().__init__(stem, stages, channels=(512, 512, 1024), stride=8, anchor="middle")
         if pretrained:
-            self._start_from(torchvision.models.get_model("vgg16", weights="DEFAULT").features)
+            net = torchvision.models.vgg16(init_weights=False)
+            net.load_state_dict(imagenet_tensors("vgg16"))
+            self._start_from(net.features)
 
     def _start_from(self, features: nn.Module) -> None:
         """Copy the convolutions of torchvision's VGG-16, which come first and in this order."""

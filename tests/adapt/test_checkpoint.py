@@ -3,12 +3,13 @@
 import argparse
 import os
 import pickle
+import zipfile
 
 import pytest
 import torch
 
 from rsadapt.adapt.checkpoint import load, save
-from rsadapt.errors import CheckpointError, MissingFileError
+from rsadapt.errors import CheckpointError, DamagedCheckpointError, MissingFileError
 
 STATE = {
     "step": 3,
@@ -145,6 +146,31 @@ def test_damage_inside_is_noticed(path):
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match=r"checkpoint\.pt: damaged"):
         load(path)
+
+
+def test_no_flipped_bit_goes_unnoticed(path):
+    """Wherever it is: in tensors, names, the table of contents or the digest."""
+    small = {"step": 3, "network": {"weight": torch.arange(9.0)}, "list": [1, "two", (3.0,)]}
+    save(path, small)
+    data, harmless = path.read_bytes(), 0
+    for place in [*range(0, len(data) - 200, 11), *range(len(data) - 200, len(data))]:
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1 << place % 8]) + data[place + 1 :])
+        try:
+            found = load(path)
+        except DamagedCheckpointError:
+            continue
+        harmless += 1
+        assert torch.equal(found.pop("network")["weight"], small["network"]["weight"])
+        assert found == {name: small[name] for name in ("step", "list")}
+    assert harmless <= 7  # of the words that say that a digest follows
+
+
+def test_other_programs_read_it(path):
+    save(path, STATE)
+    assert torch.load(path, weights_only=True)["step"] == 3
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert archive.comment.startswith(b"sha256:")
 
 
 def test_bare_tensor_is_no_state(path):

@@ -1,11 +1,14 @@
 """Dilated ResNets; no test downloads weights."""
 
+from pathlib import PurePath
+
 import pytest
 import torch
 import torchvision
 from torch import nn
 from torch.nn import functional
 
+from rsadapt.nets.encoder import imagenet_url
 from rsadapt.nets.resnet import ResNetEncoder
 
 EVERY = pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101"])
@@ -118,18 +121,11 @@ def test_published_layout_equals_blocks_written_out():
 
 @pytest.fixture
 def weight_file(tmp_path, monkeypatch):
-    """A file of weights in the place of torchvision's, by whatever name it is asked for."""
-    path = tmp_path / "resnet18.pth"
+    """A file of weights in the place of torchvision's."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / PurePath(imagenet_url("resnet18")).name
+    path.parent.mkdir(parents=True)
     torch.save(torchvision.models.resnet18().state_dict(), path)
-    get_model = torchvision.models.get_model
-
-    def from_file(name, *, weights):
-        net = get_model(name)
-        assert weights == "DEFAULT"
-        net.load_state_dict(torch.load(path, weights_only=True))
-        return net
-
-    monkeypatch.setattr(torchvision.models, "get_model", from_file)
     return path
 
 

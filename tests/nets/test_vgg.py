@@ -1,7 +1,5 @@
 """VGG-16 as DeepLab has it; no test downloads weights."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 import torchvision
@@ -64,10 +62,16 @@ def test_cells_lie_in_the_middle_of_their_stride():
 @pytest.mark.parametrize("bands", [3, 4])
 def test_pretrained_convolutions_arrive_and_the_last_two_are_fresh(monkeypatch, bands):
     features = vgg.make_layers(vgg.cfgs["D"])  # in the place of a download
-    theirs = {("vgg16", "DEFAULT"): SimpleNamespace(features=features)}
-    monkeypatch.setattr(
-        torchvision.models, "get_model", lambda name, *, weights: theirs[name, weights]
-    )
+    tensors = nn.ModuleDict({"features": features}).state_dict()
+    monkeypatch.setattr("rsadapt.nets.vgg.imagenet_tensors", {"vgg16": tensors}.get)
+
+    def without_its_classifier(*, init_weights):
+        assert not init_weights
+        net = nn.Module()
+        net.features = vgg.make_layers(vgg.cfgs["D"])
+        return net
+
+    monkeypatch.setattr(torchvision.models, "vgg16", without_its_classifier)
     encoder = VggEncoder(bands=bands, pretrained=True)
     ours = [layer for layer in encoder.modules() if isinstance(layer, nn.Conv2d)]
     given = [layer for layer in features if isinstance(layer, nn.Conv2d)]
