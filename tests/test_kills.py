@@ -4,6 +4,7 @@ import itertools
 import json
 import multiprocessing
 import random
+import signal
 import time
 
 import pytest
@@ -150,3 +151,24 @@ def test_thirty_kills(runs, capsys):
     with capsys.disabled():
         print(f"\nhalf written when killed: {halves}")
     assert halves["checkpoint.pt.part"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signals", [1, 2])
+def test_signals_while_a_checkpoint_is_written(runs, signals):
+    """One lets it be finished and ends the run; a second ends it at once."""
+    run = RunFolder(runs.path / "stopped")
+    process = runs.start(run, workers=2)
+    while process.is_alive() and not (run.path / "checkpoint.pt.part").exists():
+        time.sleep(0.0002)
+    for _ in range(signals):
+        process.terminate()
+    process.join(120)
+    assert process.exitcode in ({1} if signals == 1 else {1, -signal.SIGTERM})
+    if signals == 1:
+        assert not list(run.path.glob("*.part"))
+        assert checkpoint.load(run.checkpoint)["step"] == run.events()[-1]["step"] == 2
+    for file in candidates(run):
+        checkpoint.load(file)
+    runs.finish(run, workers=2)
+    runs.check(run)
