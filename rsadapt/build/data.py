@@ -435,7 +435,8 @@ def supply(
         chosen: is told of the number of workers, where the configuration leaves it open.
     """
     accumulate, asked = settings.training.accumulate, settings.training.workers
-    beside = started().local_count
+    place = started()
+    beside = 1 if place.launcher == "SLURM" else place.local_count  # it binds each to cores
 
     def opener(domain: Domain) -> Opener:
         return lambda position, workers, told: batches(

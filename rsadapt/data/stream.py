@@ -22,6 +22,9 @@ FORK = "fork" if sys.platform == "linux" else None
 """How workers start: on Linux they share what is kept of scenes, which Python 3.14 would end."""
 
 
+LESS = "fewer training.workers or a smaller training.batch_size take less"
+
+
 class SampleSource(Protocol):
     """Samples by number: number g is a pure function of the source's seed and g."""
 
@@ -51,6 +54,8 @@ class _Batches(Dataset[Made]):
             made = collate([self.source[number] for number in numbers])
         except RsadaptError as error:
             made = error
+        except MemoryError:
+            made = WorkerError(f"there is no memory left for a batch of {len(numbers)}; {LESS}")
         return made, time.perf_counter() - begun
 
 
@@ -127,7 +132,7 @@ def _started(loader: DataLoader[Made]) -> Iterator[Made]:
     try:
         return iter(loader)
     finally:
-        signal.signal(signal.SIGCHLD, before)
+        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
 
 
 def _next(batches: Iterator[Made]) -> Made:
@@ -144,8 +149,7 @@ def _next(batches: Iterator[Made]) -> Made:
 def _died_of(number: int) -> str:
     """Why a worker may have died of a signal, and what helps."""
     why = {
-        signal.SIGKILL: "as the system does where memory runs out; fewer training.workers or a "
-        "smaller training.batch_size take less",
+        signal.SIGKILL: f"as the system does where memory runs out; {LESS}",
         signal.SIGBUS: "as happens where shared memory (/dev/shm) is full; give it more room (in a "
         "container: --shm-size), or set training.workers=0",
     }.get(signal.Signals(number), "set training.workers=0 to see where")

@@ -1,13 +1,16 @@
 """Streams: endless, shared between ranks, and taken up where they were left."""
 
 import multiprocessing
+import os
+import signal
 from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 
 from rsadapt.data.stream import Dealt, in_order, stream
-from rsadapt.errors import DataError
+from rsadapt.errors import DataError, WorkerError
 from rsadapt.sample import Sample
 
 
@@ -73,6 +76,42 @@ def test_damage_is_told_in_its_own_words_when_its_batch_is_due(workers):
         next(batches)
     assert told.value.__traceback__ is not None  # which may keep alive what it passed through
     assert set(multiprocessing.active_children()) <= others
+
+
+class Huge(Numbers):
+    """Samples need more memory than there is."""
+
+    def __getitem__(self, number):
+        return np.empty(2**59)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_lack_of_memory_is_told_with_what_helps(workers):
+    batches = stream(Huge(), batch_size=2, workers=workers)
+    with pytest.raises(WorkerError, match=r"no memory left for a batch of 2; fewer training"):
+        next(batches)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGBUS])
+def test_a_worker_that_was_killed_is_told_when_its_batch_is_due(number):
+    others, before = set(multiprocessing.active_children()), signal.getsignal(signal.SIGCHLD)
+    batches = stream(Numbers(), batch_size=2, workers=1)
+    next(batches)
+    assert signal.getsignal(signal.SIGCHLD) == before
+    (worker,) = set(multiprocessing.active_children()) - others
+    os.kill(worker.pid, number)
+    worker.join()
+    with pytest.raises(WorkerError, match=f"was ended by {number.name}, .*; --resume goes on"):
+        list(islice(batches, 5))
+    assert set(multiprocessing.active_children()) <= others
+
+
+def test_costs_are_told_batch_by_batch():
+    for workers in (0, 1):
+        costs = []
+        found = list(islice(stream(Numbers(), batch_size=2, workers=workers, told=costs.append), 3))
+        assert len(costs) == len(found) == 3
+        assert min(costs) > 0
 
 
 def test_closing_ends_the_workers():
