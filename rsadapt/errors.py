@@ -59,6 +59,24 @@ class LostProcessError(InterruptedTrainingError):
     exit_code = 1
 
 
+class NonFiniteError(RsadaptError, ArithmeticError):
+    """Training came to values that are no finite numbers, and stopped before it saved any.
+
+    Attributes:
+        step: the first step where they were seen.
+        what: became so.
+    """
+
+    def __init__(self, step: int, what: str, cure: str = "") -> None:
+        super().__init__(f"step {step}: {what} became NaN or infinite{cure}")
+        self.step = step
+        self.what = what
+
+
+class TrainingWarning(UserWarning):
+    """A sign that training goes wrong, with the step it was seen at and a cure."""
+
+
 class LeftOutWarning(UserWarning):
     """Scenes that the configuration names and that are not used, with their number and the reason.
 

@@ -1,12 +1,16 @@
-"""How long work says how far it is: one callback, the same everywhere."""
+"""How long work says how far it is, by one callback, and what a training comes to, by another."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
 
 Progress = Callable[[str, int, int], None]
 """Called with a task's name, the units done and the units in all."""
+
+Watch = Callable[[Mapping[str, Any]], None]
+"""Called with every event of a training, as its `metrics.jsonl` has them: "step", and "losses" with
+"figures", "rates" and "seconds", or "validation", "warning" or "stopped"."""
 
 T = TypeVar("T")
 Item_co = TypeVar("Item_co", covariant=True)

@@ -1,8 +1,7 @@
-"""One training run from a configuration: check, train, validate, record."""
+"""One training run from a configuration: checked, made or found again, trained."""
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Mapping
 from contextlib import closing
@@ -10,22 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from rsadapt import build, checkpoints, config, weights
+from rsadapt import build, checkpoints, config
 from rsadapt.adapt import checkpoint, ranks, state
 from rsadapt.adapt.batch_norm import Domain
-from rsadapt.adapt.method import Parts
-from rsadapt.adapt.trainer import Learner, due, train
+from rsadapt.adapt.trainer import Learner
 from rsadapt.data.imagery import Imagery, Places
-from rsadapt.data.stream import Dealt, in_order
-from rsadapt.data.supply import Supply
-from rsadapt.errors import CheckpointError, MissingFileError
-from rsadapt.infer.evaluate import evaluate_samples
-from rsadapt.model import PARTS, Facts, answers, record, warm_start
-from rsadapt.progress import Progress, watched
+from rsadapt.model import PARTS, Facts, record, warm_start
+from rsadapt.progress import Progress, Watch
 from rsadapt.run import RunFolder, WatchedFolder
-from rsadapt.whole import sync
+from rsadapt.session import Session
 
 
 @dataclass(frozen=True)
@@ -37,107 +29,13 @@ class Outcome:
         step: training steps done.
         validation: by domain, the report of `ConfusionMatrix.to_dict` at the final step; a domain
             without labels, or without a validation part, has none.
-        feeding: how long was waited for data, as `Supply.report` has it; None after a few steps.
+        feeding: how long steps waited for batches, see `Supply.report`; None where nobody measured.
     """
 
     run: RunFolder
     step: int
     validation: dict[str, Any]
     feeding: dict[str, Any] | None = None
-
-
-@dataclass
-class _Session:
-    """The objects of a run, checked and ready to train."""
-
-    settings: config.Configuration
-    places: Places[Imagery]
-    learner: Learner
-    facts: Facts
-
-    def save(self, keeper: checkpoints.Keeper, done: int) -> None:
-        """Write the state after `done` steps, and the network beside it."""
-        sync(keeper.run.metrics)  # no step that is saved may be missing in the log
-        facts = {"step": done, "facts": self.facts.to_json()}
-        keeper.write(done, facts | state.gather(self.learner))
-        self.write_weights(keeper.run, done)
-
-    def write_weights(self, run: RunFolder, done: int) -> None:
-        """Write the network for other programs, unless it is there as of `done` steps."""
-        if _written_step(run.weights) != done:
-            tensors = self.learner.parts.network.state_dict()
-            weights.write_safetensors(run.weights, tensors, self.facts.told(done))
-
-    def train(self, keeper: checkpoints.Keeper, start: int, progress: Progress | None) -> None:
-        """Train from `start` to the end of the schedule."""
-        run = keeper.run
-        steps = self.settings.training.steps
-        every = self.settings.training.validate_every
-        if 0 < start < steps and due(start, every) and run.validation(start) is None:
-            self.log_validation(run, start, progress)  # a run that died in it had saved before
-        clock, waited = time.perf_counter(), 0.0
-        supply = self.supply(run, start, progress)
-
-        def log(done: int, losses: dict[str, float]) -> None:
-            nonlocal clock, waited
-            now = time.perf_counter()
-            waiting = round((supply.waited - waited) / (now - clock), 4)
-            seconds = round(now - clock, 3)
-            run.append({"step": done, "losses": losses, "seconds": seconds, "waiting": waiting})
-            clock, waited = now, supply.waited
-            if progress is not None:
-                progress("train", done, steps)
-
-        def save(done: int) -> None:
-            if ranks.first():
-                self.save(keeper, done)
-            ranks.wait()  # who left first could have the others ended before it is whole
-
-        with closing(supply):
-            train(
-                self.learner,
-                schedule=build.schedule(self.settings),
-                start=start,
-                source=supply.batches("source"),
-                target=supply.batches("target") if self.learner.method.uses_target else None,
-                log=log,
-                validate=lambda done: self.log_validation(run, done, progress),
-                save=save,
-            )
-            if (report := supply.report()) is not None:
-                run.append({"step": steps, "feeding": report})
-
-    def supply(self, run: RunFolder, start: int, progress: Progress | None) -> Supply:
-        """The batches from step `start` on."""
-        domains: list[Domain] = ["source", "target"]
-        samples = {
-            domain: build.training_samples(
-                self.settings,
-                self.places,
-                self.facts.normalise,
-                domain,
-                progress,
-                scratch=run.path,
-            )
-            for domain in domains[: 1 + self.learner.method.uses_target]
-        }
-
-        def chosen(workers: int, reason: str) -> None:
-            run.append({"step": start, "workers": workers, "reason": reason})
-
-        return build.supply(self.settings, samples, start, self.learner.fabric, chosen)
-
-    def log_validation(self, run: RunFolder, done: int, progress: Progress | None) -> None:
-        """Score the network and write the figures down."""
-        reports = score(
-            self.places.scored(),
-            self.learner.parts,
-            self.facts,
-            device=self.learner.fabric.device,
-            progress=progress,
-        )
-        run.append({"step": done, "validation": reports})
-        ranks.wait()  # all may read what is written
 
 
 def train_run(
@@ -147,6 +45,7 @@ def train_run(
     resume: bool = False,
     cache: Path | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Outcome:
     """Train one run into a folder.
 
@@ -161,15 +60,18 @@ def train_run(
         cache: a file of statistics of imagery, that runs share: what it keeps is not taken again,
             and what is taken is added.
         progress: is told of the steps done.
+        watch: is told of every event of the run.
 
     Raises:
         RsadaptError: for anything wrong with the configuration, the data or the folder.
         InterruptedTrainingError: after Ctrl-C, once the state is saved.
         LostProcessError: where another process of a distributed run ended.
+        NonFiniteError: where a loss or a weight became NaN or infinite; nothing of that is saved.
     """
     ranks.join()
     run = RunFolder(out) if ranks.first() else WatchedFolder(out)
-    progress = progress if ranks.first() else None
+    if not ranks.first():
+        progress = watch = None
     resume = resume and not run.unbegun()
     if resume:
         run.check_run(config.dump(settings))
@@ -180,88 +82,35 @@ def train_run(
     if found is None:
         files = [run.statistics] if cache is None else [run.statistics, cache]
         known = {
-            mark: found for file in files for mark, found in build.read_statistics(file).items()
+            mark: taken for file in files for mark, taken in build.read_statistics(file).items()
         }
-        session = _prepare(settings, known, progress)
+        places, learner, facts = _prepare(settings, known, progress)
     else:
         checkpoint.require(found.state, {*PARTS, *state.PARTS}, where=found.file)
         facts = Facts.from_json(found.state["facts"], where=found.file)
         facts = replace(facts, settings=settings)  # the same but for what may change on the way
-        learner = build.learner(settings, len(facts.bands))
-        session = _Session(settings, build.places(settings), learner, facts)
-    session.learner.set_up()
-    start = 0
+        places, learner = build.places(settings), build.learner(settings, len(facts.bands))
+    learner.set_up()
     if found is not None:
-        state.restore(session.learner, found.state)
-        start = found.state["step"]
+        state.restore(learner, found.state)
     if not resume:
-        taken = {str(name): found.to_dict() for name, found in session.facts.statistics.items()}
-        run.create(config.dump(settings), session.facts.record, taken)
+        statistics = {str(name): taken.to_dict() for name, taken in facts.statistics.items()}
+        run.create(config.dump(settings), facts.record, statistics)
     if cache is not None and ranks.first():
-        build.keep_statistics(cache, session.facts.statistics)
-    run.rewind(start)
-    if found is not None and ranks.first():
-        session.write_weights(run, start)  # a run that died before had not yet
-    ranks.wait()
-    keep, keep_every, steps = (
-        settings.training.keep,
-        settings.training.keep_every,
-        settings.training.steps,
+        build.keep_statistics(cache, facts.statistics)
+    run.rewind(0 if found is None else found.state["step"])
+    session = Session(
+        settings, places, learner, facts, run, found=found, progress=progress, watch=watch
     )
-    keeper = checkpoints.Keeper(run, keep=keep, keep_every=keep_every, found=found)
-    session.train(keeper, start, progress)
-    if run.validation(steps) is None:
-        session.log_validation(run, steps, progress)
+    with closing(session):
+        session.train()
+    steps = settings.training.steps
     return Outcome(run, steps, run.validation(steps) or {}, run.feeding())
-
-
-def score(
-    scored: Mapping[Domain, Imagery],
-    parts: Parts,
-    facts: Facts,
-    *,
-    device: torch.device,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Score a network.
-
-    Args:
-        scored: what to score on, by domain.
-        parts: the network.
-        facts: what holds for it.
-        device: where it is.
-        progress: is told of the samples done.
-
-    Returns:
-        By domain, the report of `ConfusionMatrix.to_dict`, with the "initial_weights" that the
-        run began with, and what the "statistics" were taken of that images are standardised by,
-        where that is known.
-    """
-    reports: dict[str, Any] = {}
-    scheme = build.class_scheme(facts.settings)
-    for domain, imagery in scored.items():
-        samples = build.evaluation_samples(facts.settings, imagery, facts.normalise[domain])
-        batch_size = facts.settings.prediction.batch_on(device.type)
-        mine = Dealt(samples, batch_size, rank=ranks.rank(), ranks=ranks.count())
-        matrix = evaluate_samples(
-            in_order(watched(mine, f"score {domain}", progress), batch_size),
-            answers(parts, domain),
-            num_classes=len(scheme),
-            device=device,
-        )
-        counts = ranks.total(torch.tensor([*matrix.counts.flat, matrix.missed]))
-        matrix.counts = counts[:-1].numpy().reshape(matrix.counts.shape)
-        matrix.missed = int(counts[-1])
-        report = matrix.to_dict(scheme.names)
-        reports[domain] = report | {"initial_weights": facts.record["initial_weights"]}
-        if (basis := facts.basis(domain)) is not None:
-            reports[domain]["statistics"] = basis
-    return reports
 
 
 def _prepare(
     settings: config.Configuration, known: build.Known, progress: Progress | None
-) -> _Session:
+) -> tuple[Places[Imagery], Learner, Facts]:
     """Open, read and check all that a new run needs, but for statistics that are known."""
     places = build.places(settings)
     scheme = build.class_scheme(settings)
@@ -288,15 +137,7 @@ def _prepare(
     pixels = build.ground_pixels(places)
     _warn_of_other_sizes(pixels)
     facts = Facts(settings, normalise, bands, record(settings, start.weights, taken), taken, pixels)
-    return _Session(settings, places, learner, facts)
-
-
-def _written_step(file: Path) -> int | None:
-    """The steps after which a run wrote its network for other programs; None where nobody knows."""
-    try:
-        return int(weights.safetensors_facts(file)["step"])
-    except (MissingFileError, CheckpointError, LookupError, ValueError):
-        return None
+    return places, learner, facts
 
 
 def _warn_of_other_sizes(pixels: Mapping[Domain, float]) -> None:

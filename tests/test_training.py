@@ -26,6 +26,7 @@ from rsadapt.errors import (
     DataError,
     InterruptedTrainingError,
     MissingFileError,
+    NonFiniteError,
     OutputExistsError,
     RsadaptError,
     WorkerError,
@@ -646,3 +647,21 @@ def test_labels_without_a_class_leave_nothing(run, values, tmp_path):
     with pytest.raises(DataError, match="no labelled valid pixel"):
         run("run")
     assert not (tmp_path / "run").exists()
+
+
+# What goes wrong
+
+
+def test_diverging_run_stops_at_the_last_good_checkpoint_from_which_others_go_on(run, tmp_path):
+    hot = ["optimiser.rate=1000", "training.steps=30", "training.save_every=1"]
+    with pytest.raises(NonFiniteError, match=r"lower optimiser\.rate or method\.adv") as stop:
+        run("hot", *hot)
+    folder, step = RunFolder(tmp_path / "hot"), stop.value.step
+    said = f"{folder.checkpoint} holds the state of step {step - 1}, the last good one"
+    assert said in str(stop.value)
+    assert folder.events()[-1] == {"step": step, "stopped": str(stop.value)}
+    with pytest.raises(NonFiniteError) as again:
+        run("hot", *hot, resume=True)
+    assert again.value.args == stop.value.args
+    assert [event["step"] for event in folder.events()] == [*range(1, step + 1), step]
+    assert run("cool", f"init_from={folder.path}").step == 3

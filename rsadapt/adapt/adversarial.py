@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rsadapt.adapt.batch_norm import Domain
+from rsadapt.adapt.figures import class_shares
 from rsadapt.adapt.losses import segmentation_loss
 from rsadapt.adapt.method import Backward, Losses, Parts, by_level, needed, weighted_sum
 from rsadapt.adapt.ranks import mean_over_ranks
@@ -67,6 +68,19 @@ class Game:
         cells = tuple(weight.shape)
         return mean_over_ranks((loss * weight).sum(), weight.sum(), of=valid, at=cells)
 
+    def accuracy(self, judgement: Tensor, domain: Domain, valid: Tensor) -> Tensor:
+        """The share of cells, each by its valid share, that a discriminator judges right.
+
+        Args:
+            judgement: float [N, 1, h, w], the discriminator's raw output.
+            domain: which one it should answer.
+            valid: bool [N, H, W] of the judged images.
+        """
+        says_one = judgement.detach() > (0 if self.objective == "bce" else 0.5)
+        right = says_one == bool(DOMAIN_LABELS[self.labels][domain])
+        weight = valid_share(valid, judgement.detach())
+        return (right * weight).sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
+
 
 def valid_share(valid: Tensor, cells: Tensor) -> Tensor:
     """The share of valid pixels, of bool [N, H, W], under each cell of [N, channels, h, w].
@@ -119,7 +133,9 @@ class Adversarial(ABC):
 
         Returns:
             "segmentation_N", "adversarial_N" and "discriminator_N" of each level, unweighted; the
-            last is the mean over both domains.
+            last is the mean over both domains. Of a watched step "accuracy_source_N" and
+            "accuracy_target_N" of each discriminator, and "share_source" and "share_target" of
+            each class in the main level's predictions, too.
         """
         target = needed(target)
         discriminators = [
@@ -130,7 +146,11 @@ class Adversarial(ABC):
             seg = [segmentation_loss(level, source.labels()) for level in source_logits]
             backward(weighted_sum(self.segmentation, seg))
 
-            _, target_seen = self.predict(parts, target, "target")
+            target_logits, target_seen = self.predict(parts, target, "target")
+            figures: Losses = {}
+            if parts.watched:
+                figures["share_source"] = class_shares(source_logits[-1], source.valid)
+                figures["share_target"] = class_shares(target_logits[-1], target.valid)
             target_maps = [self.show(seen, target) for seen in target_seen]
             adv = [
                 self.game.loss(judge(maps), "source", target.valid)
@@ -141,14 +161,21 @@ class Adversarial(ABC):
         source_maps = [self.show(seen.detach(), source) for seen in source_seen]
         disc = []
         for judge, ours, theirs in zip(discriminators, source_maps, target_maps, strict=True):
-            loss_source = self.game.loss(judge(ours), "source", source.valid) / 2
-            loss_target = self.game.loss(judge(theirs.detach()), "target", target.valid) / 2
+            of_source, of_target = judge(ours), judge(theirs.detach())
+            loss_source = self.game.loss(of_source, "source", source.valid) / 2
+            loss_target = self.game.loss(of_target, "target", target.valid) / 2
             disc.append(loss_source + loss_target)
             backward(disc[-1])
+            if parts.watched:
+                level = len(disc)
+                right = self.game.accuracy
+                figures[f"accuracy_source_{level}"] = right(of_source, "source", source.valid)
+                figures[f"accuracy_target_{level}"] = right(of_target, "target", target.valid)
         return (
             by_level("segmentation", seg)
             | by_level("adversarial", adv)
             | by_level("discriminator", disc)
+            | figures
         )
 
 

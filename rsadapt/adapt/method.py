@@ -47,6 +47,8 @@ class Parts:
         statistics: the network's batch-norm statistics of both domains.
         others: what a method trains beside the network, such as discriminators, by name.
         memory: what a method remembers and does not train, such as a teacher or a pool of images.
+        watched: whether the step at hand is logged; only then a method need give other figures
+            than losses, see `rsadapt.adapt.figures`.
     """
 
     network: nn.Module
@@ -54,6 +56,7 @@ class Parts:
     statistics: DomainStatistics
     others: dict[str, nn.Module] = field(default_factory=dict)
     memory: dict[str, Remembered] = field(default_factory=dict)
+    watched: bool = False
 
     def logits(self, batch: Batch, domain: Domain) -> list[Tensor]:
         """The network's logits [N, classes, H, W] of a batch at image size, one a level."""
@@ -100,7 +103,7 @@ class Method(Protocol):
             backward: call it with each loss to differentiate.
 
         Returns:
-            Named losses, detached, unweighted, for the log.
+            Named losses, detached, unweighted, for the log, and where `parts.watched` figures.
         """
         ...
 

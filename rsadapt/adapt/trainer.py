@@ -12,8 +12,10 @@ from torch.optim import Optimizer
 
 from rsadapt.adapt import ranks
 from rsadapt.adapt.feed import Feed
+from rsadapt.adapt.figures import Said, fetch
 from rsadapt.adapt.method import Losses, Method, Parts
 from rsadapt.adapt.schedule import poly, set_rates
+from rsadapt.adapt.soundness import Soundness
 from rsadapt.errors import InterruptedTrainingError, RsadaptError
 from rsadapt.sample import Batch
 
@@ -81,7 +83,7 @@ def train(
     start: int,
     source: Iterator[Batch],
     target: Iterator[Batch] | None,
-    log: Callable[[int, dict[str, float]], None],
+    log: Callable[[int, Said], None],
     validate: Callable[[int], None],
     save: Callable[[int], None],
 ) -> None:
@@ -89,7 +91,8 @@ def train(
 
     Ctrl-C and SIGTERM let the step at hand finish, save, and end the training; of several processes
     one that gets the signal is enough. Where the first batches of a step cannot be had, the state
-    is saved, too, unless other processes train along.
+    is saved, too, unless other processes train along. What is not finite is never saved; losses are
+    looked at when they are logged and saved, so that no step waits.
 
     Args:
         learner: networks, optimisers and method, set up.
@@ -97,7 +100,7 @@ def train(
         start: steps already done.
         source: labelled batches from position `start` on.
         target: unlabelled batches from position `start` on; None where the method needs none.
-        log: takes a step's number and its losses.
+        log: takes a step's number, its losses and its figures.
         validate: takes the number of steps done; must leave every random state as it was.
         save: takes the number of steps done and writes a checkpoint.
 
@@ -105,9 +108,17 @@ def train(
         InterruptedTrainingError: after a signal, once the state is saved.
         RsadaptError: where a batch cannot be had.
         LostProcessError: where another process of the run ended.
+        NonFiniteError: where a loss or a weight became NaN or infinite.
     """
     pairs = (schedule.steps - start) * schedule.accumulate
     feed = Feed(source, target, device=learner.fabric.device, pairs=pairs)
+    sound = Soundness(learner.parts)
+
+    def keep(done: int) -> None:
+        sound.check(done)
+        save(done)
+        reached.saved = done
+
     with _signals() as caught, ranks.loss_told(ranks.Reached(start, start)) as reached:
         for step in range(start, schedule.steps):
             reached.step = step + 1
@@ -117,24 +128,26 @@ def train(
                 feed.fetch()
             except RsadaptError:
                 if step > start and learner.fabric.world_size == 1:
-                    save(step)
+                    keep(step)
                 raise
-            losses = _step(learner, schedule.accumulate, feed)
             done = step + 1
             last = done == schedule.steps
-            if last or due(done, schedule.log_every):
-                log(done, ranks.mean_losses(losses))
+            logged = learner.parts.watched = last or due(done, schedule.log_every)
+            losses = _step(learner, schedule.accumulate, feed)
+            sound.add(done, losses)
+            if logged:
+                sound.check_losses()
+                log(done, fetch(losses))
             stop = ranks.any_of(bool(caught))
             saved = last or due(done, schedule.save_every) or stop
             if saved:
-                save(done)
-                reached.saved = done
+                keep(done)
             if not last and due(done, schedule.validate_every):
                 validate(done)
                 stop = ranks.any_of(bool(caught))
             if stop:
                 if not saved:  # the signal came while validating
-                    save(done)
+                    keep(done)
                 raise InterruptedTrainingError(
                     f"stopped at step {done} of {schedule.steps}; the state is saved"
                 )

@@ -1,5 +1,6 @@
 """The rules of the adversarial game against loops over cells."""
 
+import itertools
 import math
 
 import pytest
@@ -83,6 +84,21 @@ def test_upsampled_output_is_compared_pixel_by_pixel(seed, objective, domain):
     whole = torch.ones(1, 1, cells.shape[-1], dtype=torch.bool)
     expected = Game(objective).loss(cells, domain, whole)
     assert found.item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+@given(seeds, objectives, domains, labellings, st.floats(0.05, 1))
+def test_accuracy_counts_right_cells_by_their_valid_share(seed, objective, domain, labels, share):
+    answer = (domain == "target") == (labels == "published")
+    judgement = draw(seed, 2, 1, 2, 3)
+    valid = torch.rand(2, 8, 12, generator=torch.Generator().manual_seed(seed)) < share
+    right = total = 0.0
+    for n, row, col in itertools.product(range(2), range(2), range(3)):
+        under = valid[n, 4 * row : 4 * row + 4, 4 * col : 4 * col + 4].double().mean().item()
+        says = judgement[n, 0, row, col].item() > (0 if objective == "bce" else 0.5)
+        right += under * (says == answer)
+        total += under
+    found = Game(objective, labels).accuracy(judgement, domain, valid).item()
+    assert found == pytest.approx(right / total if total else 0)
 
 
 def test_valid_share_is_the_mean_under_each_cell():

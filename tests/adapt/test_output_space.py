@@ -192,6 +192,30 @@ def test_losses_for_the_log_are_unweighted_and_named_by_level():
     assert not any(loss.requires_grad for loss in logged[0].values())
 
 
+def test_watched_steps_learn_the_same_and_say_more():
+    source, target = make_batch(labelled=True), make_batch(labelled=False)
+    plain, watched = make(2), make(2)
+    watched.network.load_state_dict(plain.network.state_dict())
+    for name, other in plain.others.items():
+        watched.others[name].load_state_dict(other.state_dict())
+    watched.watched = True
+    said = [
+        method(2).step(p, source, target, lambda loss: loss.backward()) for p in (plain, watched)
+    ]
+    assert all(torch.equal(said[1].pop(name), loss) for name, loss in said[0].items())
+    assert sorted(said[1]) == [
+        *(f"accuracy_{domain}_{level}" for domain in ("source", "target") for level in (1, 2)),
+        "share_source",
+        "share_target",
+    ]
+    for name, value in said[1].items():
+        assert not value.requires_grad
+        assert ((value >= 0) & (value <= 1)).all()
+        assert not name.startswith("share") or value.sum().item() == pytest.approx(1)
+    for ours, theirs in zip(plain.network.parameters(), watched.network.parameters(), strict=True):
+        assert torch.equal(ours.grad, theirs.grad)
+
+
 def test_target_is_needed():
     assert OutputSpace([1.0], [1.0]).uses_target
     with pytest.raises(ValueError, match="learns from target batches"):

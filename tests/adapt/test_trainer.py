@@ -13,7 +13,7 @@ from rsadapt.adapt.batch_norm import DomainStatistics
 from rsadapt.adapt.method import Parts
 from rsadapt.adapt.schedule import poly
 from rsadapt.adapt.trainer import Learner, Schedule, train
-from rsadapt.errors import DataError, InterruptedTrainingError
+from rsadapt.errors import DataError, InterruptedTrainingError, NonFiniteError
 from rsadapt.sample import Batch
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -188,3 +188,33 @@ def test_other_threads_may_train_too():
     thread.start()
     thread.join()
     assert diary.saved == [2]
+
+
+# What is not finite
+
+
+def test_what_is_not_finite_is_found_when_logged_and_never_saved():
+    steps = itertools.count(1)
+    learner = make(
+        Target(lambda: learner.parts.network.weight.data.fill_(next(steps) // 5 * 1e200))
+    )
+    diary = Diary()
+    with pytest.raises(NonFiniteError, match=r"^step 5: the loss distance became NaN or infinite"):
+        diary.train(learner, steps=20, log_every=4, save_every=2)
+    assert (diary.saved, diary.logged) == ([2, 4], [4])
+
+
+def test_weights_that_only_the_next_loss_would_show_are_not_saved():
+    diary = Diary()
+    with pytest.raises(
+        NonFiniteError, match=r"^step 2: the weight network\S* became NaN or infinite"
+    ):
+        diary.train(make(Target(), rate=1e308), steps=2, power=0)
+    assert diary.saved == []
+
+
+def test_only_steps_that_are_logged_are_watched():
+    seen = []
+    learner = make(Target(lambda: seen.append(learner.parts.watched)))
+    Diary().train(learner, steps=5, log_every=3)
+    assert seen == [False, False, True, False, True]

@@ -1,0 +1,50 @@
+"""What a step says of itself besides its losses, on the device until it is logged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from rsadapt.adapt.method import Losses
+
+Said = dict[str, float | list[float]]
+"""Losses and figures by name, fetched from the device; one with a value a class is a list."""
+
+FIGURES = ("accuracy", "share")
+"""What the names of figures begin with, which no loss's does."""
+
+
+def apart(said: Mapping[str, float | list[float]]) -> tuple[Said, Said]:
+    """Part what a step said into its losses and its other figures."""
+    losses = {name: value for name, value in said.items() if not name.startswith(FIGURES)}
+    return losses, {name: value for name, value in said.items() if name not in losses}
+
+
+def fetch(values: Losses) -> Said:
+    """Bring scalars and vectors from the device, all at once, so that it is waited for once."""
+    if not values:
+        return {}
+    flat = torch.cat([value.reshape(-1) for value in values.values()])
+    numbers = iter(flat.tolist())
+    return {
+        name: [next(numbers) for _ in range(len(value))] if value.ndim else next(numbers)
+        for name, value in values.items()
+    }
+
+
+def class_shares(logits: Tensor, valid: Tensor) -> Tensor:
+    """The share of each class in a prediction, of the valid pixels; 0 where none is valid.
+
+    Args:
+        logits: float [N, classes, H, W].
+        valid: bool [N, H, W].
+
+    Returns:
+        float32 [classes], without having waited for the device (as `bincount` would).
+    """
+    predicted = logits.detach().argmax(1)
+    counts = torch.zeros(logits.shape[1], dtype=torch.int64, device=logits.device)
+    counts.scatter_add_(0, predicted.flatten(), valid.flatten().to(torch.int64))
+    return counts / counts.sum().clamp(min=1)
