@@ -45,7 +45,10 @@ VANISHED = 0.01
 """Share of what was expected that is left of a class."""
 
 EARLIER = 5
-"""Windows before the last, in which a class was seen or not."""
+"""Windows before the last, in which a class was seen or not, the run's first left out."""
+
+SETTLING = 4
+"""Windows, with the last, after which a segmentation loss should have begun to fall."""
 
 NOT_FALLEN = 0.98
 """Of the first window's segmentation loss; less than 2 % is within the spread of batches."""
@@ -80,7 +83,7 @@ def window(lines: Sequence[Line], *, steps: int) -> int:
 def signs(
     lines: Sequence[Line], *, steps: int, classes: Sequence[str], objective: Objective = "bce"
 ) -> list[Sign]:
-    """Every sign that shows in the last lines.
+    """Every sign that shows in the last lines, from the second window of a run on.
 
     Args:
         lines: of the log, by step.
@@ -89,7 +92,7 @@ def signs(
         objective: what the discriminators learn, if there are any.
     """
     size = window(lines, steps=steps)
-    if not size:
+    if not size or len(lines) < 2 * size:  # all begin at chance, and classes come and go at first
         return []
     last = lines[-size:]
     levels = sum(name.startswith("discriminator_") for name in last[-1]["losses"])
@@ -147,7 +150,8 @@ def adversarial_exploded(last: Sequence[Line], level: int) -> Sign | None:
 
 def classes_vanished(lines: Sequence[Line], size: int, *, classes: Sequence[str]) -> list[Sign]:
     """The classes that are no longer predicted in the target, and were, or are in the source."""
-    last, before = lines[-size:], lines[-(EARLIER + 1) * size : -size]
+    last = lines[-size:]
+    before = lines[size:-size][-EARLIER * size :]  # without the first window, in which all waver
     if "share_target" not in last[-1]["figures"]:
         return []
     found = []
@@ -171,7 +175,7 @@ def classes_vanished(lines: Sequence[Line], size: int, *, classes: Sequence[str]
 
 def segmentation_not_falling(lines: Sequence[Line], size: int, *, classes: int) -> Sign | None:
     """Whether the main level's loss is where it began, and not low, as of trained weights."""
-    if len(lines) < 2 * size:
+    if len(lines) < SETTLING * size:
         return None
     names = [name for name in lines[-1]["losses"] if name.startswith("segmentation_")]
     if not names:
