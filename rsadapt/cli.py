@@ -310,6 +310,9 @@ def train(
     ] = None,
     assignments: Assignments = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write curves and example tiles to RUN, too.")
+    ] = False,
 ) -> None:
     """Train and adapt a network."""
     from rsadapt import console
@@ -323,7 +326,9 @@ def train(
             init=init,
             assignments=assignments or (),
             resume=resume,
+            tensorboard=tensorboard,
             progress=progress,
+            watch=progress.watch,
         )
     for domain, report in outcome.validation.items():
         console.show(console.report_tables(report, f"{domain}, validation part")[:1])

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,8 +23,6 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
-
-from rsadapt.progress import Progress
 
 Values = Mapping[str, Any]
 
@@ -48,6 +46,9 @@ GRAVITY_STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 LINES = 10
 """Lines that a task writes on its way where there is no terminal."""
 
+PATIENCE = 60
+"""Seconds after which it writes a further line, if its tenths take longer."""
+
 
 def show(tables: Iterable[Table]) -> None:
     """Print tables, one below the other."""
@@ -66,20 +67,70 @@ def _console(file: TextIO) -> Console:
 # Progress
 
 
+class Reports(Protocol):
+    """Shows how far work is, and what a training comes to: a `Progress` and a `Watch`."""
+
+    def __call__(self, task: str, done: int, total: int) -> None:
+        """Take a task's name, the units done and the units in all."""
+        ...
+
+    def watch(self, event: Values) -> None:
+        """Take an event of a training."""
+        ...
+
+
 @contextmanager
-def progress() -> Iterator[Progress]:
+def progress() -> Iterator[Reports]:
     """Report progress on stderr: a bar for each task, or a few lines where it is no terminal.
 
-    Rates and remaining times count from a task's first report, so that what was done before a run
-    was resumed does not flatter them.
+    Below the bars, or after the figures of a line, stands what a training logged last. Rates and
+    remaining times count from a task's first report, so that what was done before a run was resumed
+    does not flatter them.
     """
     console = _console(sys.stderr)
     if not console.is_terminal:
         yield _Lines(sys.stderr)
         return
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
-    with Bars(*columns, _Rate(), TimeRemainingColumn(), console=console) as bars:
+    with _Live(*columns, _Rate(), TimeRemainingColumn(), console=console) as bars:
         yield _Bars(bars)
+
+
+def log_words(event: Values) -> str:
+    """One line of a log in words: losses, rate, and every figure that is one number.
+
+    Args:
+        event: a line of the metrics that holds losses.
+    """
+    words = [f"{_spaced(name)} {value:.3g}" for name, value in event["losses"].items()]
+    if "network" in event.get("rates", {}):
+        words.append(f"rate {event['rates']['network']:.2e}")
+    figures = {**event.get("figures", {}), **{k: event[k] for k in event if k == "waiting"}}
+    single = {name: value for name, value in figures.items() if isinstance(value, int | float)}
+    accuracies = [value for name, value in single.items() if name.startswith("accuracy_")]
+    if accuracies:
+        words.append(f"discriminators right {_percent(sum(accuracies) / len(accuracies))} %")
+    for name, value in single.items():
+        if not name.startswith("accuracy_"):
+            share = name == "waiting"
+            words.append(f"{_spaced(name)} {_percent(value) + ' %' if share else f'{value:.3g}'}")
+    return ", ".join(words)
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+class _Live(Bars):
+    """Bars, and below them the last figures of what is trained."""
+
+    figures = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """Give the bars and the figures."""
+        yield from super().get_renderables()
+        if self.figures:
+            yield Text(self.figures, style="dim")
 
 
 class _Rate(ProgressColumn):
@@ -92,9 +143,13 @@ class _Rate(ProgressColumn):
 class _Bars:
     """One bar for each task."""
 
-    def __init__(self, bars: Bars) -> None:
+    def __init__(self, bars: _Live) -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
+
+    def watch(self, event: Values) -> None:
+        if "losses" in event:
+            self._bars.figures = log_words(event)
 
     def __call__(self, task: str, done: int, total: int) -> None:
         if task not in self._tasks:
@@ -103,24 +158,34 @@ class _Bars:
 
 
 class _Lines:
-    """A line at a task's first report and at every tenth of it."""
+    """A line at a task's first report, at every tenth of it, and when long none came."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._started: dict[str, tuple[float, int]] = {}
-        self._shown: dict[str, int] = {}
+        self._shown: dict[str, tuple[int, float]] = {}
+        self._figures = ""
+
+    def watch(self, event: Values) -> None:
+        if "losses" in event:
+            self._figures = log_words(event)
 
     def __call__(self, task: str, done: int, total: int) -> None:
-        clock, first = self._started.setdefault(task, (time.perf_counter(), done))
+        now = time.perf_counter()
+        clock, first = self._started.setdefault(task, (now, done))
         part = LINES * done // max(total, 1)
-        if part <= self._shown.get(task, -1):
+        before, shown = self._shown.get(task, (-1, now))
+        if part <= before and now - shown < PATIENCE:
             return
-        self._shown[task] = part
+        self._shown[task] = part, now
         line = f"{task}: {done:,} of {total:,}"
-        elapsed = time.perf_counter() - clock
+        elapsed = now - clock
         if done > first and elapsed > 0:
             rate = (done - first) / elapsed
             line += f", {_rate(rate)}, {_duration((total - done) / rate)} left"
+        if self._figures:
+            line += f"; {self._figures}"
+            self._figures = ""
         print(line, file=self._file, flush=True)
 
 

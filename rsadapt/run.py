@@ -29,6 +29,7 @@ NO_MATTER = (
     "training.scratch",
     "training.keep",
     "training.keep_every",
+    "training.tensorboard",
 )
 """Fields that may change where a run goes on: none changes a result."""
 
@@ -66,8 +67,13 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line: losses and validations by step."""
+        """One JSON object a line: losses, figures, validations and warnings by step."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """A folder of curves and example tiles, where they were asked for."""
+        return self.path / "tensorboard"
 
     @property
     def checkpoint(self) -> Path:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
-
 
 from rsadapt import build, checkpoints, config, weights
 from rsadapt.adapt import ranks, state

@@ -51,8 +51,62 @@ def test_lines_are_few_and_end_with_the_whole(capsys):
     assert lines[-1].startswith("train: 1,000 of 1,000")
 
 
+LOGGED = {
+    "step": 100,
+    "losses": {"segmentation_1": 0.51234, "adversarial_1": 0.7},
+    "figures": {
+        "accuracy_source_1": 1.0,
+        "accuracy_target_1": 0.5,
+        "share_target": [0.5, 0.5],
+        "images_per_second": 12.34,
+    },
+    "rates": {"network": 2.5e-4, "discriminator_1": 1e-4},
+    "seconds": 1.0,
+}
+WORDS = (
+    "segmentation 1 0.512, adversarial 1 0.7, rate 2.50e-04, discriminators right 75.0 %, "
+    "images per second 12.3"
+)
+
+
+def test_line_of_the_log_names_single_figures():
+    assert console.log_words(LOGGED) == WORDS
+    assert console.log_words(LOGGED | {"waiting": 0.031}) == f"{WORDS}, waiting 3.1 %"
+    assert console.log_words({"step": 1, "losses": {}}) == ""
+
+
+def test_lines_tell_what_was_logged_last(capsys):
+    with console.progress() as progress:
+        progress.watch({"step": 100, "validation": {}})
+        progress.watch(LOGGED)
+        progress("train", 100, 1000)
+        progress("score", 10, 10)
+    train, score = capsys.readouterr().err.splitlines()
+    assert train == f"train: 100 of 1,000; {WORDS}"
+    assert score == "score: 10 of 10"
+
+
+def test_long_tenths_get_lines_between(capsys, monkeypatch):
+    times = iter(range(0, 10**6, 25))
+    monkeypatch.setattr(console.time, "perf_counter", lambda: next(times))
+    with console.progress() as progress:
+        for done in range(100, 110):
+            progress("train", done, 10_000)
+    told = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
+    assert told == [f"train: {done} of 10" for done in (100, 103, 106, 109)]
+
+
+def test_terminal_shows_figures_below_the_bars(terminal, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with console.progress() as progress:
+        progress.watch(LOGGED)
+        progress("train", 100, 1000)
+    assert "100/1000" in terminal.getvalue()
+    assert "segmentation 1 0.512, adversarial 1 0.7, rate 2.50e-04" in terminal.getvalue()
+
+
 def test_rate_of_a_resumed_task_counts_from_its_first_report(capsys, monkeypatch):
-    times = iter([0.0, 0.0, 10.0, 10.0])
+    times = iter([0.0, 10.0])
     monkeypatch.setattr(console.time, "perf_counter", lambda: next(times))
     with console.progress() as progress:
         progress("train", 500, 1000)

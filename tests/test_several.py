@@ -20,7 +20,8 @@ from rsadapt.errors import OutputExistsError
 from rsadapt.model import load
 from rsadapt.processes import Started, started
 from rsadapt.run import RunFolder
-from rsadapt.training import score, train_run
+from rsadapt.scoring import score
+from rsadapt.training import train_run
 
 PATIENCE = 120  # seconds
 

@@ -38,7 +38,8 @@ from rsadapt.geo.warp import WarpedRaster
 from rsadapt.geo.writer import write_raster
 from rsadapt.model import load
 from rsadapt.run import RunFolder
-from rsadapt.training import score, train_run
+from rsadapt.scoring import score
+from rsadapt.training import train_run
 from rsadapt.weights import safetensors_facts as facts_of
 
 LEARNED = ("network", "statistics", "others", "optimisers")

@@ -14,6 +14,7 @@ from torch import nn
 
 from rsadapt import config
 from rsadapt.adapt import ranks
+from rsadapt.adapt.figures import fetch
 from rsadapt.cli import main
 from rsadapt.errors import InterruptedTrainingError
 from rsadapt.training import train_run
@@ -39,7 +40,7 @@ def exchange(folder):
         "none": none.grad,
         "running": running,
         "weights": weights,
-        "means": ranks.mean_losses(dict(zip("ab", means, strict=True))),
+        "means": fetch(dict(zip("ab", means, strict=True))),
         "any": (ranks.any_of(ranks.first()), ranks.any_of(False)),
         "first": ranks.first_does(lambda: f"from {ranks.rank()}"),
     }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from rsadapt.adapt import ranks
 from rsadapt.adapt.method import Losses
 
 Said = dict[str, float | list[float]]
@@ -23,10 +24,13 @@ def apart(said: Mapping[str, float | list[float]]) -> tuple[Said, Said]:
 
 
 def fetch(values: Losses) -> Said:
-    """Bring scalars and vectors from the device, all at once, so that it is waited for once."""
+    """Bring scalars and vectors from the device, all at once, so that it is waited for once.
+
+    Of several processes each gets the means over all.
+    """
     if not values:
         return {}
-    flat = torch.cat([value.reshape(-1) for value in values.values()])
+    flat = ranks.mean(torch.cat([value.reshape(-1) for value in values.values()]))
     numbers = iter(flat.tolist())
     return {
         name: [next(numbers) for _ in range(len(value))] if value.ndim else next(numbers)

@@ -269,13 +269,19 @@ def share(tensors: Iterable[Tensor]) -> None:
         _spread(flat, same)
 
 
-def mean_losses(losses: dict[str, Tensor]) -> dict[str, float]:
-    """The mean of each loss over all processes, as numbers, for the log."""
-    if count() == 1 or not losses:
-        return {name: float(loss) for name, loss in losses.items()}
-    stacked = torch.stack([loss.detach().double() for loss in losses.values()])
-    means = total(stacked).div_(count())
-    return dict(zip(losses, means.tolist(), strict=True))
+def mean(mine: Tensor) -> Tensor:
+    """The mean over all processes, element by element."""
+    return mine if count() == 1 else total(mine.detach().clone()).div_(count())
+
+
+def least(mine: Tensor) -> Tensor:
+    """The least over all processes, element by element."""
+    if count() == 1:
+        return mine
+    found = mine.clone()
+    with _heard():
+        dist.all_reduce(found, dist.ReduceOp.MIN)
+    return found
 
 
 def _alike(tensors: Iterable[Tensor]) -> Iterable[list[Tensor]]:

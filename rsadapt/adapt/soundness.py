@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rsadapt.adapt import ranks
 from rsadapt.adapt.figures import FIGURES
 from rsadapt.adapt.method import Losses, Parts
 from rsadapt.errors import NonFiniteError
@@ -57,12 +58,12 @@ class Soundness:
                 raise NonFiniteError(step, f"the weight {name}")
 
     def check_losses(self) -> None:
-        """Make sure that every loss so far was finite.
+        """Make sure that every loss so far was finite, in every process.
 
         Raises:
             NonFiniteError: naming the first step where one was not, and which.
         """
-        first = [] if self._first is None else self._first.tolist()
+        first = [] if self._first is None else ranks.least(self._first).tolist()
         step = min(first, default=NEVER)
         if step != NEVER:
             names = [name for name, when in zip(self._names, first, strict=True) if when == step]

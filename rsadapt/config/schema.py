@@ -452,6 +452,8 @@ class TrainingSettings(Settings):
     keep_every: Annotated[int, Field(ge=0)] = 0
     """Keep the checkpoints of steps that this divides for good, too; a multiple of save_every, 0
     for none."""
+    tensorboard: bool = False
+    """Write curves, and at every validation example tiles, to the run's folder `tensorboard`."""
 
     @model_validator(mode="after")
     def _keep_what_is_saved(self) -> TrainingSettings:

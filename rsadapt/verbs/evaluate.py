@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rsadapt import build, training
+from rsadapt import build
 from rsadapt.errors import DataError
 from rsadapt.model import open_model
 from rsadapt.progress import Progress
+from rsadapt.scoring import score
 
 Report = dict[str, Any]
 """What `ConfusionMatrix.to_dict` gives."""
@@ -41,7 +42,7 @@ def evaluate(
         DataError: for data that cannot be read, or where no domain has labels to score.
     """
     model = open_model(run, recipe=recipe, assignments=assignments, data=data, progress=progress)
-    reports = training.score(
+    reports = score(
         build.scored(model.facts.settings),
         model.parts,
         model.facts,

@@ -9,7 +9,7 @@ from rsadapt import build
 from rsadapt.adapt import ranks
 from rsadapt.benchmark_rows import initial_weights
 from rsadapt.config import Configuration, RegionSettings, change, parse
-from rsadapt.progress import Progress
+from rsadapt.progress import Progress, Watch
 from rsadapt.study import Row
 from rsadapt.training import Outcome, train_run
 
@@ -26,7 +26,9 @@ def train(
     init: Path | str | None = None,
     assignments: Sequence[str] = (),
     resume: bool = False,
+    tensorboard: bool = False,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Outcome:
     """Train a network as a configuration says, into a run folder.
 
@@ -38,18 +40,25 @@ def train(
             of what the configuration names.
         assignments: "dotted.key=value" changes to the configuration.
         resume: go on with the run in `out` from its last checkpoint.
+        tensorboard: write curves and example tiles for TensorBoard into the run's folder.
         progress: called with a task's name, steps done and steps in all.
+        watch: called with every line of the run's `metrics.jsonl`: losses, figures, validations.
 
     Raises:
         RsadaptError: for anything wrong with the configuration, the data or the folder; nothing is
             written then.
         InterruptedTrainingError: after Ctrl-C or SIGTERM, once the state is saved.
+        NonFiniteError: where a loss or a weight became NaN or infinite; nothing of that is saved.
     """
     settings = build.configuration(config, assignments, data=data)
     if init is not None:
         settings = _started_from(str(init), settings, where=f"{config}, --init {init}")
+    if tensorboard:
+        settings = parse(
+            change(settings.model_dump(), {"training.tensorboard": True}), where=config
+        )
     folder = out or Path("runs") / config.stem
-    return train_run(settings, folder, resume=resume, progress=progress)
+    return train_run(settings, folder, resume=resume, progress=progress, watch=watch)
 
 
 def _started_from(init: str, settings: Configuration, *, where: str) -> Configuration:
