@@ -69,7 +69,7 @@ PARTS = {
     "session": (f"{BELOW_BUILD} whole weights build checkpoints curves model watching scoring", ""),
     "training": (f"{BELOW_BUILD} build checkpoints model scoring session", ""),
     "study": (f"{BELOW_BUILD} build model training", "torch"),
-    "verbs": (f"{BELOW_BUILD} weights build model mapping training study", "torch"),
+    "verbs": (f"{BELOW_BUILD} weights build model mapping scoring training study", "torch"),
     "verbs.inspect": ("classes errors progress data build config inspection", ""),
     "benchmark_report": ("benchmark_rows published report run study tables", ""),
     "verbs.benchmark": (
