@@ -65,9 +65,11 @@ def export(
 
     The network takes images of 8 bits divided by 255, float32 [N, bands, tile, tile] in 0..1, as
     Deepness feeds them, and returns probabilities [N, classes, tile, tile]: normalisation,
-    up-sampling and softmax are part of it. Metadata tells Deepness the classes, the size of a pixel
-    and how to tile; under the key `rsadapt` it says where the network comes from. Before anything
-    is written, onnxruntime, where it is installed, must answer random images as the network does.
+    up-sampling and softmax are part of it. Pixels of 0 in every band are taken as without data, as
+    Deepness feeds them beyond a layer's edges. Metadata tells Deepness the classes, the size of a
+    pixel and how to tile; under the key `rsadapt` it says where the network comes from. Before
+    anything is written, onnxruntime, where it is installed, must answer random images as the
+    network does.
 
     Args:
         run: a run's folder or checkpoint.
@@ -222,7 +224,8 @@ def _difference(
         return None
     values = scaling.low + (scaling.high - scaling.low) / 255 * fed
     normalise = model.facts.normalise[domain]
-    images = np.stack([normalise(image, np.ones((tile, tile), bool)) for image in values])
+    valid = np.asarray(fed.any(axis=1))
+    images = np.stack([normalise(*image) for image in zip(values, valid, strict=True)])
 
     def answers() -> Tensor:
         return answers_of(

@@ -72,7 +72,8 @@ def onnx_network(network: DeepLab, scaling: Scaling, *, tile: int) -> bytes:
 
     The graph takes images, float32 [N, bands, tile, tile] in 0..1, any number of them at once, and
     returns probabilities, float32 [N, classes, tile, tile]. Scaling, up-sampling and softmax are
-    part of it.
+    part of it. Pixels of 0 in every band are without data, as prediction sees them: the mean of
+    each band. Deepness feeds such pixels beyond a layer's edges.
 
     Args:
         network: on any device, in any mode and precision; its batch-norm layers hold the
@@ -254,3 +255,4 @@ class _WithScaling(nn.Module):
 
 def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
+        image = image * (fed.abs().amax(1, keepdim=True) > 0)

@@ -80,11 +80,12 @@ def test_qgis_maps_what_predict_maps(of_bytes, tmp_path):
     window = Window(10, 20, 96, 96)
     values, _ = scene.read(window)
     cut = tmp_path / "cut.tif"
-    write_raster(cut, values, scene.grid.crop(window))
+    write_raster(cut, values, scene.grid.crop(window), nodata=0)
     (written,) = predict(of_bytes, [cut], tmp_path / "maps")
-    mapped, _ = Raster(written.files[0]).read(Window(0, 0, 96, 96))
+    mapped, valid = Raster(written.files[0]).read(Window(0, 0, 96, 96))
     answers = run_as_deepness(exported.path, values)
-    assert np.mean(load(of_bytes).scheme.decode(answers.argmax(0)) == mapped[0]) > 0.999
+    agree = load(of_bytes).scheme.decode(answers.argmax(0)) == mapped[0]
+    assert np.mean(agree[valid]) > 0.999
     assert exported.difference < 1e-5
     said = said_by(exported.path)
     assert said == json.loads(json.dumps(exported.metadata))
@@ -94,11 +95,29 @@ def test_qgis_maps_what_predict_maps(of_bytes, tmp_path):
     assert said["rsadapt"]["input_range"] == [0, 255]
 
 
+def test_pixels_of_zero_are_without_data(of_bytes, tmp_path):
+    """As Deepness feeds what lies beyond a layer's edges, and nodata of 0."""
+    path = export(of_bytes, tmp_path / "m.onnx").path
+    model = load(of_bytes)
+    values, _ = a_scene(of_bytes).read(Window(10, 20, 96, 96))
+    values = np.maximum(values, 1)
+    values[0, :, 50:] = 0  # in one band only, which is data
+    values[:, :30] = 0
+    answers = run_as_deepness(path, values)
+    image = model.facts.normalise["target"](values, values.any(axis=0))
+    assert (image[:, :30] == 0).all()
+    assert (image[0, 30:, 50:] < 0).all()
+    with torch.inference_mode():
+        expected = probabilities(model.parts, "target")(torch.from_numpy(image)[None])[0].numpy()
+    np.testing.assert_allclose(answers, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("domain", ["source", "target"])
 def test_each_domain_has_its_normalisation_and_statistics(of_bytes, tmp_path, domain):
     path = export(of_bytes, tmp_path / "m.onnx", domain=domain, tile=64, overlap=0).path
     model = load(of_bytes)
-    values, valid = a_scene(of_bytes).read(Window(0, 0, 64, 64))
+    values, _ = a_scene(of_bytes).read(Window(0, 0, 64, 64))
+    valid = values.any(axis=0)
     expected = {}
     for name in ("source", "target"):
         image = torch.from_numpy(model.facts.normalise[name](values, valid))
@@ -134,7 +153,7 @@ def test_images_of_other_than_8_bits_need_a_range(configuration, trained, tmp_pa
     low, high = RANGE
     in_bytes = np.rint((values - low) / (high - low) * 255).clip(0, 255).astype(np.uint8)
     back = low + in_bytes / 255 * (high - low)
-    image = torch.from_numpy(model.facts.normalise["target"](back, np.ones((96, 96), bool)))
+    image = torch.from_numpy(model.facts.normalise["target"](back, in_bytes.any(axis=0)))
     with torch.inference_mode():
         expected = probabilities(model.parts, "target")(image[None])[0].numpy()
     np.testing.assert_allclose(run_as_deepness(path, in_bytes), expected, atol=1e-5)
