@@ -77,7 +77,8 @@ def export(
         domain: the region that images will be of: whose normalisation and batch-norm statistics
             are used.
         tile: pixels of a side of a tile, which is fixed; the run's `prediction.tile` by default.
-        overlap: pixels that tiles share; the run's `prediction.overlap` by default.
+        overlap: pixels that tiles share; the run's `prediction.overlap` by default. Deepness takes
+            whole percents, of which one is chosen by which tiles begin with cells of the network.
         resolution: centimetres on the ground of a pixel that images are resampled to; what the
             domain was trained at by default.
         input_range: the values, in the units that the network was trained in, that 0 and 255 of the
@@ -101,14 +102,16 @@ def export(
     facts = model.facts
     pixels = _tiling(facts, tile, overlap)
     scaling = _scaling(facts, domain, input_range, run)
+    network = network_of(model.parts)
     with model.parts.statistics.evaluating(domain):
-        file = onnx_network(network_of(model.parts), scaling, tile=pixels[0])
+        file = onnx_network(network, scaling, tile=pixels[0])
     difference = _difference(model, domain, file, scaling, pixels[0])
     metadata = deepness_metadata(
         names=model.scheme.names,
         bands=len(facts.bands),
         tile=pixels[0],
         overlap=pixels[1],
+        cell=network.stride,
         resolution=_centimetres(facts, domain, resolution),
     )
     metadata["rsadapt"] = {

@@ -202,18 +202,21 @@ def deepness_metadata(
     bands: int,
     tile: int,
     overlap: int,
+    cell: int,
     resolution: float | None,
 ) -> dict[str, Any]:
     """What the QGIS plugin Deepness reads, by its keys.
 
-    A threshold of 0 and segments of 0 pixels keep Deepness from giving pixels to the first class
-    that no class has a large probability of, and from smoothing outlines.
+    Deepness takes the overlap in whole percent of a tile: see `overlap_percent`. A threshold of 0
+    and segments of 0 pixels keep it from giving pixels to the first class that no class has a large
+    probability of, and from smoothing outlines.
 
     Args:
         names: of the classes, in the network's order.
         bands: of an image.
         tile: pixels of a side of the images.
         overlap: pixels that neighbouring tiles share.
+        cell: pixels of a cell of the network.
         resolution: centimetres of a pixel on the ground, where known.
     """
     metadata = {
@@ -221,7 +224,7 @@ def deepness_metadata(
         "class_names": {str(place): name for place, name in enumerate(names)},
         "tile_size": tile,  # read by its code
         "tiles_size": tile,  # named by its documentation
-        "tiles_overlap": 100 * overlap // tile,
+        "tiles_overlap": overlap_percent(tile, overlap, cell),
         "standardization_mean": [0.0] * bands,
         "standardization_std": [1.0] * bands,
         "seg_thresh": 0.0,
@@ -230,6 +233,23 @@ def deepness_metadata(
     if resolution is not None:
         metadata["resolution"] = resolution
     return metadata
+
+
+def overlap_percent(tile: int, overlap: int, cell: int) -> int:
+    """The overlap in whole percent of a tile, of which Deepness takes the whole pixels.
+
+    It is the lowest, from what is less than one percent too low on, by which tiles begin with
+    cells: a place on the ground then lies in cells alike whatever the tile, as in prediction, and
+    no border shows. Where there is none, it is that below the overlap.
+
+    Args:
+        tile: pixels of a side of a tile.
+        overlap: pixels that neighbouring tiles should share.
+        cell: pixels of a cell of the network.
+    """
+    below = 100 * overlap // tile
+    steps = {percent: tile - tile * percent // 100 for percent in range(below, 100)}
+    return next((percent for percent, step in steps.items() if step % cell == 0), below)
 
 
 class _WithScaling(nn.Module):
@@ -250,9 +270,9 @@ class _WithScaling(nn.Module):
     def forward(self, fed: Tensor) -> Tensor:
         """Turn images [N, bands, tile, tile] into probabilities [N, classes, tile, tile]."""
         image = (fed * self.span + (self.low - self.mean)) / self.std
+        image = image * (fed.abs().amax(1, keepdim=True) > 0)
         return self.network.upsample(self.network(image)[-1], self.size).softmax(1)
 
 
 def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
-        image = image * (fed.abs().amax(1, keepdim=True) > 0)

@@ -89,7 +89,7 @@ def test_qgis_maps_what_predict_maps(of_bytes, tmp_path):
     assert exported.difference < 1e-5
     said = said_by(exported.path)
     assert said == json.loads(json.dumps(exported.metadata))
-    assert (said["tile_size"], said["tiles_overlap"]) == (96, 33)
+    assert (said["tile_size"], said["tiles_overlap"]) == (96, 34)  # 32 pixels
     assert said["resolution"] == 200  # centimetres; the small world's pixels are of two metres
     assert list(said["class_names"].values()) == list(load(of_bytes).scheme.names)
     assert said["rsadapt"]["input_range"] == [0, 255]

@@ -19,6 +19,7 @@ from rsadapt.weights.onnx_file import (
     largest_difference,
     onnx_answers,
     onnx_network,
+    overlap_percent,
     write_onnx,
 )
 
@@ -114,6 +115,17 @@ def test_other_ranges_are_scaled_in_the_graph():
     np.testing.assert_allclose(answers, by_hand(network, scale, fed), atol=2e-5)
 
 
+def test_values_beyond_8_bits_are_taken_as_they_are():
+    """Deepness divides those of 16 bits, and fractions, by 255, too, and clips none."""
+    network, scale = lived_in(small, bands=2), scaling(2, -4000.0, 4000.0)
+    values = np.random.default_rng(0).integers(-4000, 4000, (2, 2, 64, 64), np.int16)
+    values[:, :, :20] = -np.abs(values[:, :, :20]) - 1  # below 0 in every band is data as well
+    whole = Scaling(0.0, 255.0, scale.mean, scale.std)
+    fed = (values / 255).astype(np.float32)
+    answers = onnx_answers(onnx_network(network, whole, tile=64), fed)
+    np.testing.assert_allclose(answers, by_hand(network, whole, fed), atol=2e-5)
+
+
 def test_network_stays_as_it_is_in_any_mode_and_precision():
     network, scale = lived_in(small, bands=3), scaling(3)
     fed = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32)
@@ -135,7 +147,7 @@ def test_file_has_what_deepness_asks(tmp_path):
     """As its code reads a model: see `deepness_metadata`."""
     path = tmp_path / "m.onnx"
     names = ["Wasser", 'a "quoted" class', "büsche"]
-    metadata = deepness_metadata(names=names, bands=4, tile=64, overlap=16, resolution=12.5)
+    metadata = deepness_metadata(names=names, bands=4, tile=64, overlap=16, cell=8, resolution=12.5)
     file = onnx_network(lived_in(small, bands=4), scaling(4), tile=64)
     write_onnx(path, file, metadata)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -163,7 +175,7 @@ def test_file_is_of_versions_that_deepness_runs():
 
 
 def test_size_of_a_pixel_is_left_out_where_nobody_knows_it():
-    metadata = deepness_metadata(names=["a"], bands=1, tile=64, overlap=0, resolution=None)
+    metadata = deepness_metadata(names=["a"], bands=1, tile=64, overlap=0, cell=8, resolution=None)
     assert "resolution" not in metadata
 
 
@@ -201,3 +213,19 @@ def test_file_is_there_whole_or_not_at_all(tmp_path):
         write_onnx(tmp_path / "gone" / "m.onnx", file, {})
     assert path.read_bytes() == before
     assert sorted(found.name for found in tmp_path.iterdir()) == ["m.onnx", "taken.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("tile", "overlap", "cell", "percent"),
+    [
+        (1024, 192, 8, 18),  # 184 pixels
+        (256, 64, 8, 25),
+        (96, 32, 4, 34),  # 32 pixels; 33 % are 31
+        (512, 96, 8, 22),  # 112 pixels; 18 % are 92, by which a tile begins in the middle of a cell
+        (1024, 200, 8, 25),
+        (512, 0, 8, 0),
+        (50, 49, 8, 98),  # no percentage moves tiles by whole cells
+    ],
+)
+def test_overlap_in_percent_moves_tiles_by_whole_cells(tile, overlap, cell, percent):
+    assert overlap_percent(tile, overlap, cell) == percent
