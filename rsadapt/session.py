@@ -79,7 +79,6 @@ class Session:
         steps, start = self._settings.training.steps, self._start
         if start:
             self._mend(start)
-        ranks.wait()
         with closing(self._supply()) as supply:
             self._learn(supply)
             if (report := supply.report()) is not None:

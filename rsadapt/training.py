@@ -99,6 +99,7 @@ def train_run(
     if cache is not None and ranks.first():
         build.keep_statistics(cache, facts.statistics)
     run.rewind(0 if found is None else found.state["step"])
+    ranks.wait()  # all may read what is written
     session = Session(
         settings, places, learner, facts, run, found=found, progress=progress, watch=watch
     )
