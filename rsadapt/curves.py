@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,8 +18,27 @@ from rsadapt.errors import MissingFileError
 from rsadapt.model import answers
 from rsadapt.sample import Sample
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
 GAP = 4
 """White pixels between pictures of one tile."""
+
+
+def writer_class() -> type[SummaryWriter]:
+    """What writes event files.
+
+    Raises:
+        MissingFileError: where TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError as error:
+        raise MissingFileError(
+            "training.tensorboard: the package tensorboard is not installed; pip install "
+            "'rsadapt[tensorboard]', or leave it false"
+        ) from error
+    return SummaryWriter
 
 
 class Curves:
@@ -35,7 +54,7 @@ class Curves:
         bands: positions of red, green and blue among the bands of a sample.
 
     Raises:
-        MissingFileError: where TensorBoard is not installed.
+        MissingFileError: see `writer_class`.
     """
 
     def __init__(
@@ -47,14 +66,7 @@ class Curves:
         tiles: Mapping[Domain, Sequence[Sample]],
         bands: tuple[int, int, int],
     ) -> None:
-        try:
-            from torch.utils.tensorboard.writer import SummaryWriter
-        except ImportError as error:
-            raise MissingFileError(
-                "training.tensorboard: the package tensorboard is not installed; pip install "
-                "'rsadapt[tensorboard]', or leave it false"
-            ) from error
-        self._writer = SummaryWriter(str(folder), purge_step=start + 1)
+        self._writer = writer_class()(str(folder), purge_step=start + 1)
         self._scheme, self._tiles, self._bands = scheme, tiles, bands
 
     def __call__(self, event: Mapping[str, Any]) -> None:

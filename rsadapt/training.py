@@ -68,6 +68,10 @@ def train_run(
         LostProcessError: where another process of a distributed run ended.
         NonFiniteError: where a loss or a weight became NaN or infinite; nothing of that is saved.
     """
+    if settings.training.tensorboard:
+        from rsadapt.curves import writer_class
+
+        writer_class()  # told before anything is read, should it be missing
     ranks.join()
     run = RunFolder(out) if ranks.first() else WatchedFolder(out)
     if not ranks.first():

@@ -39,13 +39,10 @@ EXPLODED = 10.0
 """For cross-entropy, odds of e^10 against the source; squared, an answer 3 beyond the labels."""
 
 EXPECTED_SHARE = 0.01
-"""Of a class: windows of twenty batches may miss a rarer one by chance."""
+"""Of a class in the source's predictions: twenty batches may miss a rarer one by chance."""
 
 VANISHED = 0.01
-"""Share of what was expected that is left of a class."""
-
-EARLIER = 5
-"""Windows before the last, in which a class was seen or not, the run's first left out."""
+"""Of a class's share in the source's predictions, what is left of it in the target's."""
 
 SETTLING = 4
 """Windows, with the last, after which a segmentation loss should have begun to fall."""
@@ -103,7 +100,7 @@ def signs(
             discriminator_stuck(last, level, objective=objective),
             adversarial_exploded(last, level),
         ]
-    found += classes_vanished(lines, size, classes=classes)
+    found += classes_vanished(last, classes=classes)
     return [sign for sign in found if sign is not None]
 
 
@@ -148,28 +145,24 @@ def adversarial_exploded(last: Sequence[Line], level: int) -> Sign | None:
     )
 
 
-def classes_vanished(lines: Sequence[Line], size: int, *, classes: Sequence[str]) -> list[Sign]:
-    """The classes that are no longer predicted in the target, and were, or are in the source."""
-    last = lines[-size:]
-    before = lines[size:-size][-EARLIER * size :]  # without the first window, in which all waver
+def classes_vanished(last: Sequence[Line], *, classes: Sequence[str]) -> list[Sign]:
+    """The classes that are predicted in the source and no longer, or not yet, in the target.
+
+    What the same network sees in the source at the same time tells a class that is pushed out of
+    the target from one that it has not learned at all, or has given up in both.
+    """
     if "share_target" not in last[-1]["figures"]:
         return []
     found = []
     for number, name in enumerate(classes):
-        left = _share(last, "share_target", number)
-        source = _share(last, "share_source", number)
-        earlier = _share(before, "share_target", number)
-        expected = max(source, earlier)
+        left, expected = _share(last, "share_target", number), _share(last, "share_source", number)
         if expected < EXPECTED_SHARE or left > VANISHED * expected:
             continue
-        seen = "of the source's now" if source >= earlier else "of the target's before"
-        found.append(
-            Sign(
-                f"{name} vanished",
-                f"class {name} is {left:.2%} of the target's predictions and {expected:.1%} "
-                f"{seen}; lower method.adversarial, unless it is as rare there",
-            )
+        text = (
+            f"class {name} is {left:.2%} of the target's predictions and {expected:.1%} of the "
+            f"source's; lower method.adversarial, unless it is as rare there"
         )
+        found.append(Sign(f"{name} vanished", text))
     return found
 
 
@@ -203,4 +196,4 @@ def _accuracy(lines: Sequence[Line], level: int) -> float:
 
 
 def _share(lines: Sequence[Line], name: str, number: int) -> float:
-    return fmean(line["figures"][name][number] for line in lines) if lines else 0.0
+    return fmean(line["figures"][name][number] for line in lines)
