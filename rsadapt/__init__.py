@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rsadapt.verbs.export_weights import export_weights
     from rsadapt.verbs.init import init
     from rsadapt.verbs.inspect import inspect
+    from rsadapt.verbs.plan import plan
     from rsadapt.verbs.polygonize import polygonize
     from rsadapt.verbs.predict import predict
     from rsadapt.verbs.prepare import prepare
@@ -41,6 +42,7 @@ __all__ = [
     "export_weights",
     "init",
     "inspect",
+    "plan",
     "polygonize",
     "predict",
     "prepare",
@@ -61,6 +63,7 @@ _HOMES = {
     "export_weights": "rsadapt.verbs.export_weights",
     "init": "rsadapt.verbs.init",
     "inspect": "rsadapt.verbs.inspect",
+    "plan": "rsadapt.verbs.plan",
     "polygonize": "rsadapt.verbs.polygonize",
     "predict": "rsadapt.verbs.predict",
     "prepare": "rsadapt.verbs.prepare",

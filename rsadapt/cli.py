@@ -313,11 +313,17 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write curves and example tiles to RUN, too.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check all, say what would run, and write nothing.")
+    ] = False,
 ) -> None:
     """Train and adapt a network."""
     from rsadapt import console
     from rsadapt.verbs.train import train as verb
 
+    if dry_run:
+        _plan(config, resume=resume, out=out, data=data, init=init, assignments=assignments or ())
+        return
     with console.progress() as progress:
         outcome = verb(
             config,
@@ -337,6 +343,21 @@ def train(
         typer.echo(outcome.feeding["words"])
     typer.echo(f"trained {outcome.step} steps: {run}; map scenes with it, or score it:")
     typer.echo(f"  rsadapt predict {run} --scene FILE --out DIR\n  rsadapt evaluate {run}")
+
+
+def _plan(config: Path, *, resume: bool, **options: Any) -> None:
+    """Show what a new training would do."""
+    from rsadapt import console
+    from rsadapt.verbs.plan import plan
+
+    if resume:
+        raise typer.BadParameter(
+            "tells what a new run would do; leave out --resume", param_hint="'--dry-run'"
+        )
+    with console.progress() as progress:
+        found = plan(config, progress=progress, **options)
+    console.show([console.plan_table(found.to_dict())])
+    typer.echo("nothing was written; the same command without --dry-run trains")
 
 
 @app.command()

@@ -205,6 +205,53 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+# Plans
+
+
+def plan_table(plan: Values) -> Table:
+    """Lay out what a training would do, a `Plan.to_dict` of the verb `plan`."""
+    training, method, optimiser = plan["training"], plan["method"], plan["optimiser"]
+    table = _table(f"Training into {plan['run']}", ["", "what would run"])
+    table.columns[1].justify = "left"
+    for name, domain in plan["domains"].items():
+        words = _part_words(domain["kind"], domain["training"])
+        kept = domain["validation"]
+        after = "no validation part" if kept is None else _part_words(domain["kind"], kept)
+        _row(table, name, f"{words}; validation: {after}")
+    _row(table, "classes", f"{len(plan['classes'])}: {', '.join(plan['classes'])}")
+    sizes = [f"{name} {count / 1e6:.2f} M" for name, count in plan["parameters"].items()]
+    _row(table, "network", f"{plan['encoder']}, {plan['levels']} levels")
+    _row(table, "parameters", ", ".join(sizes))
+    _row(table, "method", _settings_words(method))
+    _row(table, "optimiser", _settings_words(optimiser))
+    each = f"{training['batch_size']} of each domain"
+    sides = ", ".join(f"{field} {pixels}" for field, pixels in plan["image_sides"].items())
+    _row(table, "batch", f"{each}, {training['accumulate']} a step and process ({sides})")
+    horizon = training["horizon"] or training["steps"]
+    _row(table, "steps", f"{training['steps']:,}; rates reach zero at {horizon:,}")
+    _row(table, "computed", f"{plan['precision']} on {plan['device']}, {plan['processes']} process")
+    often = _every(training["save_every"])
+    size, free = plan["checkpoint_bytes"] / 1e6, plan["free_bytes"] / 1e9
+    _row(table, "checkpoint", f"{often}, about {size:,.1f} MB each; {free:,.1f} GB are free")
+    _row(table, "validation", _every(training["validate_every"]))
+    return table
+
+
+def _part_words(kind: str, part: Values) -> str:
+    labels = "labelled" if part["labelled"] else "without labels"
+    return f"{part['images']:,} {kind}, {part['pixels'] / 1e6:,.2f} M pixels, {labels}"
+
+
+def _settings_words(settings: Values) -> str:
+    """A group of settings, its name first."""
+    rest = (f"{_spaced(key)} {value}" for key, value in settings.items() if key != "name")
+    return ", ".join([settings["name"], *rest])
+
+
+def _every(steps: int) -> str:
+    return f"every {steps:,} steps and at the end" if steps else "at the end"
+
+
 # Evaluation
 
 

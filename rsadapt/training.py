@@ -113,6 +113,18 @@ def train_run(
     return Outcome(run, steps, run.validation(steps) or {}, run.feeding())
 
 
+def prepare(
+    settings: config.Configuration, progress: Progress | None = None
+) -> tuple[Places[Imagery], Learner]:
+    """Open, read and check all that a new run needs, as `train_run` does; write nothing.
+
+    Returns:
+        The imagery of both domains, and what would learn.
+    """
+    session = _prepare(settings, {}, progress)
+    return session.places, session.learner
+
+
 def _prepare(
     settings: config.Configuration, known: build.Known, progress: Progress | None
 ) -> tuple[Places[Imagery], Learner, Facts]:

@@ -39,13 +39,17 @@ EXPLODED = 10.0
 """For cross-entropy, odds of e^10 against the source; squared, an answer 3 beyond the labels."""
 
 EXPECTED_SHARE = 0.01
-"""Of a class in the source's predictions: twenty batches may miss a rarer one by chance."""
+"""Of a class: twenty batches may miss a rarer one by chance."""
 
 VANISHED = 0.01
-"""Of a class's share in the source's predictions, what is left of it in the target's."""
+"""Of the share that is expected of a class, what is left of it."""
 
 SETTLING = 4
-"""Windows, with the last, after which a segmentation loss should have begun to fall."""
+"""Windows, with the last, after which a segmentation loss should have begun to fall, and classes
+no longer come and go."""
+
+EARLIER = 5
+"""Windows before the last, the first of the run left out, that tell what share a class had."""
 
 NOT_FALLEN = 0.98
 """Of the first window's segmentation loss; less than 2 % is within the spread of batches."""
@@ -100,7 +104,7 @@ def signs(
             discriminator_stuck(last, level, objective=objective),
             adversarial_exploded(last, level),
         ]
-    found += classes_vanished(last, classes=classes)
+    found += classes_vanished(lines, size, classes=classes)
     return [sign for sign in found if sign is not None]
 
 
@@ -145,22 +149,23 @@ def adversarial_exploded(last: Sequence[Line], level: int) -> Sign | None:
     )
 
 
-def classes_vanished(last: Sequence[Line], *, classes: Sequence[str]) -> list[Sign]:
-    """The classes that are predicted in the source and no longer, or not yet, in the target.
-
-    What the same network sees in the source at the same time tells a class that is pushed out of
-    the target from one that it has not learned at all, or has given up in both.
-    """
+def classes_vanished(lines: Sequence[Line], size: int, *, classes: Sequence[str]) -> list[Sign]:
+    """The classes that the target's predictions lack, and the source's have or they had before."""
+    last = lines[-size:]
     if "share_target" not in last[-1]["figures"]:
         return []
+    before = lines[size:-size] if len(lines) >= SETTLING * size else []
     found = []
     for number, name in enumerate(classes):
-        left, expected = _share(last, "share_target", number), _share(last, "share_source", number)
+        left, source = _share(last, "share_target", number), _share(last, "share_source", number)
+        earlier = _share(before[-EARLIER * size :], "share_target", number)
+        expected = max(source, earlier)
         if expected < EXPECTED_SHARE or left > VANISHED * expected:
             continue
+        where = "the source's" if source >= earlier else "them before"
         text = (
-            f"class {name} is {left:.2%} of the target's predictions and {expected:.1%} of the "
-            f"source's; lower method.adversarial, unless it is as rare there"
+            f"class {name} is {left:.2%} of the target's predictions and {expected:.1%} of "
+            f"{where}; lower method.adversarial, unless it is as rare there"
         )
         found.append(Sign(f"{name} vanished", text))
     return found
@@ -196,4 +201,4 @@ def _accuracy(lines: Sequence[Line], level: int) -> float:
 
 
 def _share(lines: Sequence[Line], name: str, number: int) -> float:
-    return fmean(line["figures"][name][number] for line in lines)
+    return fmean(line["figures"][name][number] for line in lines) if lines else 0.0

@@ -50,15 +50,29 @@ def train(
         InterruptedTrainingError: after Ctrl-C or SIGTERM, once the state is saved.
         NonFiniteError: where a loss or a weight became NaN or infinite; nothing of that is saved.
     """
-    settings = build.configuration(config, assignments, data=data)
-    if init is not None:
-        settings = _started_from(str(init), settings, where=f"{config}, --init {init}")
+    settings = run_settings(config, data=data, init=init, assignments=assignments)
     if tensorboard:
         settings = parse(
             change(settings.model_dump(), {"training.tensorboard": True}), where=config
         )
-    folder = out or Path("runs") / config.stem
-    return train_run(settings, folder, resume=resume, progress=progress, watch=watch)
+    return train_run(
+        settings, run_folder(config, out), resume=resume, progress=progress, watch=watch
+    )
+
+
+def run_settings(
+    config: Path, *, data: Path | None, init: Path | str | None, assignments: Sequence[str]
+) -> Configuration:
+    """The settings that a run is trained with; see `train` for the arguments."""
+    settings = build.configuration(config, assignments, data=data)
+    if init is None:
+        return settings
+    return _started_from(str(init), settings, where=f"{config}, --init {init}")
+
+
+def run_folder(config: Path, out: Path | None) -> Path:
+    """The folder of a run, `out` unless there is none."""
+    return out or Path("runs") / config.stem
 
 
 def _started_from(init: str, settings: Configuration, *, where: str) -> Configuration:

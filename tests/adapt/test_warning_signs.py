@@ -87,7 +87,12 @@ def test_class_that_left_the_target_has_vanished():
     assert sign.name == "car vanished"
     assert "car is 0.00% of the target's predictions and 4.0% of the source's" in sign.text
     assert names(lines(until=700, **left)) == []
-    assert names(lines(until=900, **left, share_source=[0.5, 0.5, 0.0])) == []
+    (sign,) = signs(
+        lines(until=900, **left, share_source=[0.5, 0.5, 0.0]), steps=STEPS, classes=CLASSES
+    )
+    assert "of them before" in sign.text
+    first = {"share_target": lambda step: [0.4, 0.57, 0.03] if step < 200 else [0.4, 0.6, 0.0]}
+    assert names(lines(**first, share_source=[0.5, 0.5, 0.0])) == []
     rare = {"share_source": [0.5, 0.495, 0.005], "share_target": [0.4, 0.6, 0.0]}
     assert names(lines(**rare)) == []
 
