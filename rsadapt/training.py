@@ -88,7 +88,7 @@ def train_run(
         known = {
             mark: taken for file in files for mark, taken in build.read_statistics(file).items()
         }
-        places, learner, facts = _prepare(settings, known, progress)
+        places, learner, facts = prepare(settings, known, progress)
     else:
         checkpoint.require(found.state, {*PARTS, *state.PARTS}, where=found.file)
         facts = Facts.from_json(found.state["facts"], where=found.file)
@@ -114,21 +114,18 @@ def train_run(
 
 
 def prepare(
-    settings: config.Configuration, progress: Progress | None = None
-) -> tuple[Places[Imagery], Learner]:
-    """Open, read and check all that a new run needs, as `train_run` does; write nothing.
+    settings: config.Configuration, known: build.Known, progress: Progress | None = None
+) -> tuple[Places[Imagery], Learner, Facts]:
+    """Open, read and check all that a new run needs, and write nothing.
+
+    Args:
+        settings: its configuration.
+        known: statistics that need not be taken.
+        progress: is told of what is read.
 
     Returns:
-        The imagery of both domains, and what would learn.
+        The imagery of both domains, what learns, and what was decided once for the run.
     """
-    session = _prepare(settings, {}, progress)
-    return session.places, session.learner
-
-
-def _prepare(
-    settings: config.Configuration, known: build.Known, progress: Progress | None
-) -> tuple[Places[Imagery], Learner, Facts]:
-    """Open, read and check all that a new run needs, but for statistics that are known."""
     places = build.places(settings)
     scheme = build.class_scheme(settings)
     if ranks.first():

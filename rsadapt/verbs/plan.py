@@ -122,7 +122,7 @@ def plan(
     settings = run_settings(config, data=data, init=init, assignments=assignments)
     folder = run_folder(config, out)
     RunFolder(folder).check_free()
-    places, learner = prepare(settings, progress)
+    places, learner, _ = prepare(settings, {}, progress)
     networks = {"network": learner.parts.network, **learner.parts.others}
     return Plan(
         run=folder,
