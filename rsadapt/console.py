@@ -217,6 +217,8 @@ def plan_table(plan: Values) -> Table:
         words = _part_words(domain["kind"], domain["training"])
         kept = domain["validation"]
         after = "no validation part" if kept is None else _part_words(domain["kind"], kept)
+        unseen = name == "target" and domain["training"]["labelled"]
+        words += " (training sees none of the labels)" * unseen
         _row(table, name, f"{words}; validation: {after}")
     _row(table, "classes", f"{len(plan['classes'])}: {', '.join(plan['classes'])}")
     sizes = [f"{name} {count / 1e6:.2f} M" for name, count in plan["parameters"].items()]
@@ -239,7 +241,8 @@ def plan_table(plan: Values) -> Table:
 
 def _part_words(kind: str, part: Values) -> str:
     labels = "labelled" if part["labelled"] else "without labels"
-    return f"{part['images']:,} {kind}, {part['pixels'] / 1e6:,.2f} M pixels, {labels}"
+    images = kind[:-1] if part["images"] == 1 else kind
+    return f"{part['images']:,} {images}, {part['pixels'] / 1e6:,.2f} M pixels, {labels}"
 
 
 def _settings_words(settings: Values) -> str:

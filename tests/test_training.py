@@ -29,6 +29,7 @@ from rsadapt.errors import (
     NonFiniteError,
     OutputExistsError,
     RsadaptError,
+    TrainingWarning,
     WorkerError,
 )
 from rsadapt.geo.harmonise import ground_pixel, harmonise
@@ -668,3 +669,34 @@ def test_diverging_run_stops_at_the_last_good_checkpoint_and_does_so_again(run, 
     kept = load(folder.path)
     assert kept.step == step - 1
     assert all(value.isfinite().all() for value in kept.parts.network.state_dict().values())
+
+
+def test_discriminators_that_do_not_learn_are_told_once_and_written_down(run, tmp_path):
+    rules = "method={name: output_space, discriminator_width: 4, discriminator_rate: 0}"
+    change = [rules, "training.steps=43", "training.save_every=41"]
+
+    def stop(event):
+        if event["step"] == 42 and "losses" in event:
+            raise InterruptedTrainingError("as if killed")
+
+    with (
+        pytest.warns(TrainingWarning, match=r"step 40: the loss of discriminator \d stays at 0.69"),
+        pytest.raises(InterruptedTrainingError),
+    ):
+        run("stuck", *change, watch=stop)
+    outcome = run("stuck", *change, resume=True)
+    events = outcome.run.events()
+    signs = [(event["step"], event["warning"]["sign"]) for event in events if "warning" in event]
+    assert signs == [(40, "discriminator_1 stuck"), (40, "discriminator_2 stuck")]
+
+
+def test_log_says_losses_and_figures_apart(run):
+    watched = []
+    events = run("run", watch=watched.append).run.events()
+    assert watched == events
+    first = events[0]
+    kinds = ("segmentation", "adversarial", "discriminator")
+    assert list(first["losses"]) == [f"{kind}_{level}" for kind in kinds for level in (1, 2)]
+    assert first["figures"]["images_per_second"] > 0
+    assert len(first["figures"]["share_target"]) == 7
+    assert first["rates"] == {"network": 2.5e-4, "discriminator_1": 1e-4, "discriminator_2": 1e-4}
