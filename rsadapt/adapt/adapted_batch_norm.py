@@ -24,5 +24,5 @@ class AdaptedBatchNorm:
     def step(self, parts: Parts, source: Batch, target: Batch | None, backward: Backward) -> Losses:
         """See `Method.step`."""
         with torch.no_grad():
-            parts.logits(needed(target), "target")
+            parts.cells(needed(target), "target")
         return {}

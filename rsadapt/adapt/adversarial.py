@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from rsadapt.adapt.batch_norm import Domain
 from rsadapt.adapt.figures import class_shares
-from rsadapt.adapt.losses import segmentation_loss
 from rsadapt.adapt.method import Backward, Losses, Parts, by_level, needed, weighted_sum
 from rsadapt.adapt.ranks import mean_over_ranks
 from rsadapt.sample import Batch
@@ -117,13 +115,14 @@ class Adversarial(ABC):
     def predict(
         self, parts: Parts, batch: Batch, domain: Domain
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Give logits [N, classes, H, W], one a level, and what `show` takes of each level."""
+        """Give cells [N, classes, h, w], one a level, and what `show` takes of each level."""
 
     @abstractmethod
-    def show(self, seen: Tensor, batch: Batch) -> Tensor:
+    def show(self, parts: Parts, seen: Tensor, batch: Batch) -> Tensor:
         """Turn a level's part of what `predict` gave into the maps that its discriminator judges.
 
         Args:
+            parts: the networks.
             seen: float [N, channels, h, w].
             batch: that it was predicted of.
         """
@@ -141,36 +140,38 @@ class Adversarial(ABC):
         discriminators = [
             parts.others[f"discriminator_{level}"] for level in range(1, len(self.adversarial) + 1)
         ]
-        with frozen(discriminators):
-            source_logits, source_seen = self.predict(parts, source, "source")
-            seg = [segmentation_loss(level, source.labels()) for level in source_logits]
-            backward(weighted_sum(self.segmentation, seg))
+        source_cells, source_seen = self.predict(parts, source, "source")
+        seg = parts.segmentation_losses(source_cells, source)
+        backward(weighted_sum(self.segmentation, seg))
+        source_seen = [seen.detach() for seen in source_seen]
 
-            target_logits, target_seen = self.predict(parts, target, "target")
-            figures: Losses = {}
-            if parts.watched:
-                figures["share_source"] = class_shares(source_logits[-1], source.valid)
-                figures["share_target"] = class_shares(target_logits[-1], target.valid)
-            target_maps = [self.show(seen, target) for seen in target_seen]
-            adv = [
-                self.game.loss(judge(maps), "source", target.valid)
-                for judge, maps in zip(discriminators, target_maps, strict=True)
-            ]
+        target_cells, target_seen = self.predict(parts, target, "target")
+        verdicts = []
+        for judge, seen, weight in zip(discriminators, target_seen, self.adversarial, strict=True):
+            judged = seen if weight else seen.detach()  # a weight of 0 needs no way back
+            verdicts.append(judge_once(judge, self.show(parts, judged, target)))
+        adv = [self.game.loss(answer, "source", target.valid) for answer, _ in verdicts]
+        if any(self.adversarial):
             backward(weighted_sum(self.adversarial, adv))
 
-        source_maps = [self.show(seen.detach(), source) for seen in source_seen]
+        figures: Losses = {}
+        if parts.watched:
+            for name, cells, batch in (
+                ("share_source", source_cells[-1], source),
+                ("share_target", target_cells[-1], target),
+            ):
+                figures[name] = class_shares(cells, valid_share(batch.valid, cells))
         disc = []
-        for judge, ours, theirs in zip(discriminators, source_maps, target_maps, strict=True):
-            of_source, of_target = judge(ours), judge(theirs.detach())
-            loss_source = self.game.loss(of_source, "source", source.valid) / 2
-            loss_target = self.game.loss(of_target, "target", target.valid) / 2
+        for judge, seen, (_, answer) in zip(discriminators, source_seen, verdicts, strict=True):
+            ours = judge(self.show(parts, seen, source))
+            loss_source = self.game.loss(ours, "source", source.valid) / 2
+            loss_target = self.game.loss(answer, "target", target.valid) / 2
             disc.append(loss_source + loss_target)
             backward(disc[-1])
             if parts.watched:
-                level = len(disc)
-                right = self.game.accuracy
-                figures[f"accuracy_source_{level}"] = right(of_source, "source", source.valid)
-                figures[f"accuracy_target_{level}"] = right(of_target, "target", target.valid)
+                level, right = len(disc), self.game.accuracy
+                figures[f"accuracy_source_{level}"] = right(ours, "source", source.valid)
+                figures[f"accuracy_target_{level}"] = right(answer, "target", target.valid)
         return (
             by_level("segmentation", seg)
             | by_level("adversarial", adv)
@@ -179,13 +180,41 @@ class Adversarial(ABC):
         )
 
 
-@contextmanager
-def frozen(modules: list[nn.Module]) -> Iterator[None]:
-    """Keep modules from gathering gradients; gradients still pass through them."""
-    for module in modules:
-        module.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for module in modules:
-            module.requires_grad_(True)
+def judge_once(judge: nn.Module, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Judge maps once for two losses, of which each moves one player alone.
+
+    A discriminator stays as it is between the network's loss and its own, so that one pass serves
+    both.
+
+    Args:
+        judge: the discriminator.
+        maps: what it judges.
+
+    Returns:
+        Its output twice: the gradient of the first reaches the maps alone, that of the second the
+        discriminator alone. The second must be differentiated last: what the pass kept goes then.
+    """
+    seen = maps.detach().requires_grad_(maps.requires_grad)
+    weights = [weight for weight in judge.parameters() if weight.requires_grad]
+    answer = judge(seen)
+    to_maps: Tensor = _Only.apply((answer,), [seen], True, maps)
+    to_judge: Tensor = _Only.apply((answer,), weights, False, *weights)
+    return to_maps, to_judge
+
+
+class _Only(torch.autograd.Function):
+    """A value whose gradient reaches some of what it was made of, and asks for no other."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, made: tuple[Tensor], leaves: list[Tensor], keep: bool, *_: Tensor
+    ) -> Tensor:
+        ctx.kept = made, leaves, keep
+        return made[0].detach().clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        made, leaves, keep = ctx.kept
+        found = torch.autograd.grad(made, leaves, slope, retain_graph=keep, allow_unused=True)
+        return None, None, None, *found

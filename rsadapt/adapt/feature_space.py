@@ -28,13 +28,10 @@ class FeatureSpace(Adversarial):
     def predict(
         self, parts: Parts, batch: Batch, domain: Domain
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Give logits and features [N, channels, h, w] of each level."""
-        logits, features = parts.logits_and_features(batch, domain)
-        if self.upsampled:
-            height, width = batch.image.shape[-2:]
-            features = [parts.upsample(value, (height, width)) for value in features]
-        return logits, features
+        """Give cells and features [N, channels, h, w] of each level."""
+        return parts.cells_and_features(batch, domain)
 
-    def show(self, seen: Tensor, batch: Batch) -> Tensor:
+    def show(self, parts: Parts, seen: Tensor, batch: Batch) -> Tensor:
         """Scale each cell of the features by the share of valid pixels under it."""
-        return seen * valid_share(batch.valid, seen)
+        features = parts.pixels(seen, batch) if self.upsampled else seen
+        return features * valid_share(batch.valid, features)

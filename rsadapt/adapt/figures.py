@@ -38,17 +38,17 @@ def fetch(values: Losses) -> Said:
     }
 
 
-def class_shares(logits: Tensor, valid: Tensor) -> Tensor:
-    """The share of each class in a prediction, of the valid pixels; 0 where none is valid.
+def class_shares(logits: Tensor, weight: Tensor) -> Tensor:
+    """The share of each class in a prediction; 0 where nothing counts.
 
     Args:
-        logits: float [N, classes, H, W].
-        valid: bool [N, H, W].
+        logits: float [N, classes, h, w].
+        weight: [N, 1, h, w], by how much each counts.
 
     Returns:
-        float32 [classes], without having waited for the device (as `bincount` would).
+        float [classes], without having waited for the device (as `bincount` would).
     """
     predicted = logits.detach().argmax(1)
-    counts = torch.zeros(logits.shape[1], dtype=torch.int64, device=logits.device)
-    counts.scatter_add_(0, predicted.flatten(), valid.flatten().to(torch.int64))
-    return counts / counts.sum().clamp(min=1)
+    counts = weight.new_zeros(logits.shape[1])
+    counts.scatter_add_(0, predicted.flatten(), weight.flatten())
+    return counts / counts.sum().clamp(min=torch.finfo(counts.dtype).tiny)

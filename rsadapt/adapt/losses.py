@@ -1,31 +1,117 @@
-"""Losses and maps of predictions; invalid and unlabelled pixels count nowhere."""
+"""Losses and maps of predictions; invalid and unlabelled pixels count nowhere.
+
+A network answers in cells; losses and discriminators want pixels, 64 times as many. Cells stay
+cells until pixels are needed, which are made of few samples at once, or kept once and no more.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from rsadapt.adapt.ranks import mean_over_ranks
 
 IGNORE_INDEX = 255
 
+PIECE = 2**23
+"""Values of [samples, classes, H, W] that are made at once: 32 MiB in float32."""
 
-def segmentation_loss(logits: Tensor, label: Tensor) -> Tensor:
+
+def segmentation_loss(
+    logits: Tensor, label: Tensor, upsample: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """Mean cross-entropy over labelled pixels, of all processes; 0 where none is labelled.
 
     Args:
-        logits: float [N, classes, H, W].
+        logits: float [N, classes, H, W], or [N, classes, h, w] where `upsample` is given.
         label: int64 [N, H, W], `IGNORE_INDEX` where unlabelled or invalid.
+        upsample: brings logits of any number of samples to H x W.
     """
-    total = functional.cross_entropy(logits, label, ignore_index=IGNORE_INDEX, reduction="sum")
-    return mean_over_ranks(total, (label != IGNORE_INDEX).sum(), of=label)
+
+    def total(part: Tensor, samples: slice) -> Tensor:
+        pixels = part if upsample is None else upsample(part)
+        return functional.cross_entropy(
+            pixels, label[samples], ignore_index=IGNORE_INDEX, reduction="sum"
+        )
+
+    values = logits.shape[1] * label[0].numel()
+    summed = sum_over_samples(logits, total, at_once=max(1, PIECE // values))
+    return mean_over_ranks(summed, (label != IGNORE_INDEX).sum(), of=label)
+
+
+def sum_over_samples(
+    cells: Tensor, term: Callable[[Tensor, slice], Tensor], *, at_once: int
+) -> Tensor:
+    """The sum of a term over samples, of which few are looked at at once.
+
+    The gradient is taken together with the value, so that nothing that the term makes of a sample
+    outlives it; it can be differentiated once.
+
+    Args:
+        cells: [N, ...], what is differentiated.
+        term: takes some samples of `cells` and which ones they are, and gives their sum.
+        at_once: how many samples.
+    """
+    summed: Tensor = _SumOverSamples.apply(cells, term, at_once)
+    return summed
+
+
+class _SumOverSamples(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, cells: Tensor, term: Callable[[Tensor, slice], Tensor], at_once: int
+    ) -> Tensor:
+        total = cells.new_zeros(())
+        slopes: list[Tensor] = []
+        for first in range(0, len(cells), at_once):
+            samples = slice(first, first + at_once)
+            part = cells[samples].detach().requires_grad_(ctx.needs_input_grad[0])
+            with torch.set_grad_enabled(part.requires_grad):
+                value = term(part, samples)
+            if part.requires_grad:
+                slopes += torch.autograd.grad(value, part)
+            total += value.detach()
+        if slopes:
+            ctx.save_for_backward(torch.cat(slopes))
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
+        (slopes,) = ctx.saved_tensors
+        return slope * slopes, None, None
 
 
 def probability_maps(logits: Tensor, valid: Tensor) -> Tensor:
     """Class probabilities [N, classes, H, W], 0 at invalid pixels, for a discriminator to judge.
 
+    They can be differentiated once.
+
     Args:
         logits: float [N, classes, H, W].
         valid: bool [N, H, W].
     """
-    return logits.softmax(1) * valid.unsqueeze(1)
+    maps: Tensor = _ProbabilityMaps.apply(logits, valid)
+    return maps
+
+
+class _ProbabilityMaps(torch.autograd.Function):
+    """The masked probabilities are all that the slope needs: one full-size tensor, not two."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, valid: Tensor) -> Tensor:
+        maps = logits.softmax(1).mul_(valid.unsqueeze(1))
+        ctx.save_for_backward(maps)
+        return maps
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        (maps,) = ctx.saved_tensors
+        slope = slope * maps
+        return slope.addcmul_(maps, slope.sum(1, keepdim=True), value=-1), None

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from rsadapt.adapt.batch_norm import Domain, DomainStatistics
+from rsadapt.adapt.losses import probability_maps, segmentation_loss
 from rsadapt.sample import Batch
 
 Losses = dict[str, Tensor]
@@ -58,23 +59,34 @@ class Parts:
     memory: dict[str, Remembered] = field(default_factory=dict)
     watched: bool = False
 
-    def logits(self, batch: Batch, domain: Domain) -> list[Tensor]:
-        """The network's logits [N, classes, H, W] of a batch at image size, one a level."""
+    def cells(self, batch: Batch, domain: Domain) -> list[Tensor]:
+        """The network's logits [N, classes, h, w] of a batch, as it gives them, one a level."""
         with self.statistics.domain(domain):
-            levels = self.network(batch.image)
-        return self._at_image_size(levels, batch)
+            levels: list[Tensor] = self.network(batch.image)
+        return levels
 
-    def logits_and_features(
-        self, batch: Batch, domain: Domain
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """The logits as `logits` gives them, and the features [N, channels, h, w] behind each."""
+    def cells_and_features(self, batch: Batch, domain: Domain) -> tuple[list[Tensor], list[Tensor]]:
+        """The logits as `cells` gives them, and the features [N, channels, h, w] behind each."""
         with self.statistics.domain(domain):
             levels, features = self.network(batch.image, with_features=True)
-        return self._at_image_size(levels, batch), features
+        return levels, features
 
-    def _at_image_size(self, levels: list[Tensor], batch: Batch) -> list[Tensor]:
+    def pixels(self, cells: Tensor, batch: Batch) -> Tensor:
+        """Bring cells [N, channels, h, w] to the size of a batch's images."""
         height, width = batch.image.shape[-2:]
-        return [self.upsample(level, (height, width)) for level in levels]
+        return self.upsample(cells, (height, width))
+
+    def segmentation_losses(self, levels: list[Tensor], batch: Batch) -> list[Tensor]:
+        """Mean cross-entropy of each level's cells over a batch's labelled pixels."""
+        label = batch.labels()
+        return [
+            segmentation_loss(cells, label, lambda part: self.pixels(part, batch))
+            for cells in levels
+        ]
+
+    def probability_maps(self, cells: Tensor, batch: Batch) -> Tensor:
+        """Class probabilities at image size of a level's cells, 0 where a batch is invalid."""
+        return probability_maps(self.pixels(cells, batch), batch.valid)
 
     def train(self) -> None:
         """Set every network to how it trains."""

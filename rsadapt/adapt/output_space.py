@@ -6,7 +6,6 @@ from torch import Tensor
 
 from rsadapt.adapt.adversarial import Adversarial
 from rsadapt.adapt.batch_norm import Domain
-from rsadapt.adapt.losses import probability_maps
 from rsadapt.adapt.method import Parts
 from rsadapt.sample import Batch
 
@@ -20,10 +19,10 @@ class OutputSpace(Adversarial):
     def predict(
         self, parts: Parts, batch: Batch, domain: Domain
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Give logits twice: discriminators see nothing else."""
-        logits = parts.logits(batch, domain)
-        return logits, logits
+        """Give cells twice: discriminators see nothing else."""
+        cells = parts.cells(batch, domain)
+        return cells, cells
 
-    def show(self, seen: Tensor, batch: Batch) -> Tensor:
-        """Turn logits into class probabilities, zero where the image is not valid."""
-        return probability_maps(seen, batch.valid)
+    def show(self, parts: Parts, seen: Tensor, batch: Batch) -> Tensor:
+        """Turn cells into class probabilities of pixels, zero where the image is not valid."""
+        return parts.probability_maps(seen, batch)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rsadapt.adapt.losses import segmentation_loss
 from rsadapt.adapt.method import Backward, Losses, Parts, by_level, weighted_sum
 from rsadapt.sample import Batch
 
@@ -23,7 +22,6 @@ class SourceOnly:
 
     def step(self, parts: Parts, source: Batch, target: Batch | None, backward: Backward) -> Losses:
         """See `Method.step`."""
-        levels = parts.logits(source, "source")
-        losses = [segmentation_loss(level, source.labels()) for level in levels]
+        losses = parts.segmentation_losses(parts.cells(source, "source"), source)
         backward(weighted_sum(self.segmentation, losses))
         return by_level("segmentation", losses)

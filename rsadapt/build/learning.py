@@ -21,6 +21,7 @@ from rsadapt.adapt.rank_batch_norm import synchronised
 from rsadapt.adapt.sgd import RepeatedSGD
 from rsadapt.adapt.source_only import SourceOnly
 from rsadapt.adapt.trainer import Learner, Schedule
+from rsadapt.build.compilation import compiled
 from rsadapt.build.configuration import class_scheme
 from rsadapt.errors import CheckpointError, ConfigError, MissingFileError
 from rsadapt.nets.deeplab import DeepLab
@@ -120,6 +121,8 @@ def learner(settings: config.Configuration, bands: int) -> Learner:
             optimisers[name] = Adam(
                 judge.parameters(), lr=chosen.discriminator_rate, betas=(first, second)
             )
+    for module in (segmenter, *others.values()):
+        arrange(settings, module)
     return Learner(
         Parts(segmenter, segmenter.upsample, statistics(settings, segmenter), others),
         optimisers,
@@ -152,6 +155,25 @@ def _fabric(settings: config.Configuration) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def arrange(settings: config.Configuration, module: nn.Module) -> None:
+    """Let a network lie in memory, and compute, as the settings say; its names stay.
+
+    Raises:
+        ConfigError: where it is to be compiled, and this machine has nothing to do it with.
+    """
+    if isinstance(module, DeepLab):
+        module.encoder.recompute = settings.training.recompute
+    chosen = settings.device
+    channels_last = chosen.channels_last
+    if channels_last is None:
+        half = not chosen.precision.endswith("-true")
+        channels_last = half or _device_type(settings) == "cpu"
+    if channels_last:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if chosen.compile:
+        compiled(module)
 
 
 def _discriminators(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Literal
 
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
 Anchor = Literal["first", "middle"]
 
@@ -24,6 +28,10 @@ class Encoder(nn.Module):
         channels: channels of each stage's features.
         stride: pixels between neighbouring cells of the stages that are used.
         anchor: where in its stride a cell is centred.
+
+    Attributes:
+        recompute: forget what lies within stem and blocks and compute it again where gradients
+            are taken: less memory for more time.
     """
 
     def __init__(
@@ -41,6 +49,7 @@ class Encoder(nn.Module):
         self.channels = channels
         self.stride = stride
         self.anchor = anchor
+        self.recompute = False
 
     @property
     def offset(self) -> float:
@@ -50,11 +59,57 @@ class Encoder(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """Turn images [N, bands, H, W] into the features of each stage, first stage first."""
         features = []
-        value = self.stem(image)
+        value = self._run(self.stem, image)
         for stage in self.stages:
-            value = stage(value)
+            for block in _blocks(stage):
+                value = self._run(block, value)
             features.append(value)
         return features
+
+    def _run(self, block: nn.Module, value: Tensor) -> Tensor:
+        if self.recompute and self.training and torch.is_grad_enabled():
+            return recomputed(block, value)
+        out: Tensor = block(value)
+        return out
+
+
+def recomputed(block: nn.Module, value: Tensor) -> Tensor:
+    """What a block makes of a value, of which it keeps nothing for its gradient but the value.
+
+    The block runs again where the gradient is taken; its running statistics move the first time
+    only.
+    """
+    out: Tensor = checkpoint(
+        block,
+        value,
+        use_reentrant=False,
+        preserve_rng_state=False,  # no block draws
+        context_fn=lambda: (nullcontext(), _resting(block)),
+    )
+    return out
+
+
+@contextmanager
+def _resting(block: nn.Module) -> Iterator[None]:
+    """Keep running statistics as they are; a training batch is normalised by its own anyway."""
+    layers = [
+        layer
+        for layer in block.modules()
+        if isinstance(layer, _BatchNorm) and layer.track_running_stats
+    ]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True
+
+
+def _blocks(stage: nn.Module) -> list[nn.Module]:
+    """The blocks of a stage; one of single layers, which work in place, is a block itself."""
+    blocks = list(stage.children())
+    return blocks if all(any(True for _ in block.children()) for block in blocks) else [stage]
 
 
 def for_bands(layer: nn.Conv2d, bands: int) -> nn.Conv2d:

@@ -24,12 +24,11 @@ def test_scalars_and_vectors_of_any_precision_come_as_they_were():
     assert fetch({}) == {}
 
 
-def test_class_shares_count_valid_pixels():
-    logits, valid = torch.randn(2, 4, 5, 6), torch.rand(2, 5, 6) > 0.4
-    predicted = [
-        max(range(4), key=lambda c: logits[n, c, row, col].item())
-        for n, row, col in valid.nonzero().tolist()
-    ]
-    expected = [predicted.count(number) / len(predicted) for number in range(4)]
-    assert class_shares(logits, valid).tolist() == pytest.approx(expected)
-    assert class_shares(logits, torch.zeros_like(valid)).tolist() == [0] * 4
+def test_class_shares_count_by_weight():
+    logits, weight = torch.randn(2, 4, 5, 6), torch.rand(2, 1, 5, 6)
+    expected = [0.0] * 4
+    for n, row, col in torch.ones(2, 5, 6).nonzero().tolist():
+        best = max(range(4), key=lambda c: logits[n, c, row, col].item())
+        expected[best] += weight[n, 0, row, col].item() / weight.sum().item()
+    assert class_shares(logits, weight).tolist() == pytest.approx(expected)
+    assert class_shares(logits, torch.zeros_like(weight)).tolist() == [0] * 4
