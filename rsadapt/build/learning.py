@@ -171,7 +171,7 @@ def arrange(settings: config.Configuration, module: nn.Module) -> None:
         half = not chosen.precision.endswith("-true")
         channels_last = half or _device_type(settings) == "cpu"
     if channels_last:
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module.to(memory_format=torch.channels_last)
     if chosen.compile:
         compiled(module)
 

@@ -36,12 +36,16 @@ class AtrousPyramid(nn.Module):
         super().__init__()
         self.branches = nn.ModuleList(_branch(channels, classes, rate) for rate in rates)
         self.used = len(self.branches) if pyramid == "all" else 2
+        self.rates = list(rates)[: self.used]
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn features [N, channels, h, w] into logits [N, classes, h, w]."""
-        branches = list(self.branches)[: self.used]
+        branches = self.branches[: self.used]
         if self.training:
-            return _summed(branches, features)
+            weights, biases = (
+                [branch.get_parameter(name) for branch in branches] for name in ("weight", "bias")
+            )
+            return _summed(features, weights, biases, self.rates)
         return torch.stack([branch(features) for branch in branches]).sum(0)
 
 
@@ -195,24 +199,25 @@ def _branch(channels: int, classes: int, rate: int) -> nn.Conv2d:
     return branch
 
 
-def _summed(branches: Sequence[nn.Conv2d], features: Tensor) -> Tensor:
+def _summed(
+    features: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], rates: Sequence[int]
+) -> Tensor:
     """The sum of 3x3 branches by one product for all their taps, whose results are then moved.
 
     Few classes keep a convolution from its pace, and each branch reads all features again. On a CPU
     this takes a quarter of the time for 2,048 channels, half of it for 512.
 
     Args:
-        branches: convolutions with as many dilations.
         features: [N, channels, h, w].
+        weights: [classes, channels, 3, 3] of each branch.
+        biases: [classes] of each branch.
+        rates: dilation of each branch.
     """
-    taps = [branch.weight.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2) for branch in branches]
-    answers = functional.conv2d(features, torch.cat(taps)[..., None, None])
-    parts = answers.flatten(2).chunk(len(branches), dim=1)
-    size = features.shape[-2:]
-    total = torch.stack([branch.bias for branch in branches]).sum(0)[:, None, None]
-    for branch, part in zip(branches, parts, strict=True):
-        rate = branch.dilation[0]
-        total = total + functional.fold(part, size, 3, dilation=rate, padding=rate)
+    taps = [weight.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2) for weight in weights]
+    answers = functional.conv2d(features, torch.cat(taps)[..., None, None]).flatten(2)
+    total = torch.stack(list(biases)).sum(0)[:, None, None]
+    for part, rate in zip(answers.chunk(len(rates), dim=1), rates, strict=True):
+        total = total + functional.fold(part, features.shape[-2:], 3, dilation=rate, padding=rate)
     return total
 
 

@@ -91,19 +91,16 @@ def recomputed(block: nn.Module, value: Tensor) -> Tensor:
 
 @contextmanager
 def _resting(block: nn.Module) -> Iterator[None]:
-    """Keep running statistics as they are; a training batch is normalised by its own anyway."""
-    layers = [
-        layer
-        for layer in block.modules()
-        if isinstance(layer, _BatchNorm) and layer.track_running_stats
-    ]
+    """Let running statistics stay as they are, by a weight of 0 of the batches that pass."""
+    layers = [layer for layer in block.modules() if isinstance(layer, _BatchNorm)]
+    before = [(layer.momentum, layer.num_batches_tracked) for layer in layers]
     for layer in layers:
-        layer.track_running_stats = False
+        layer.momentum, layer.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for layer in layers:
-            layer.track_running_stats = True
+        for layer, (momentum, tracked) in zip(layers, before, strict=True):
+            layer.momentum, layer.num_batches_tracked = momentum, tracked
 
 
 def _blocks(stage: nn.Module) -> list[nn.Module]:
