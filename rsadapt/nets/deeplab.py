@@ -215,7 +215,8 @@ def _summed(
     """
     taps = [weight.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2) for weight in weights]
     answers = functional.conv2d(features, torch.cat(taps)[..., None, None]).flatten(2)
-    total = torch.stack(list(biases)).sum(0)[:, None, None]
+    # Not stacked: gradients of a stack's sum share memory, in which a second backward adds to all.
+    total = sum(biases[1:], biases[0])[:, None, None]
     for part, rate in zip(answers.chunk(len(rates), dim=1), rates, strict=True):
         total = total + functional.fold(part, features.shape[-2:], 3, dilation=rate, padding=rate)
     return total

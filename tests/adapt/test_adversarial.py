@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsadapt.adapt.adversarial import DOMAIN_LABELS, Game, valid_share
+from rsadapt.adapt.adversarial import DOMAIN_LABELS, Game, judge_once, valid_share
+from rsadapt.nets.discriminator import Discriminator
 
 seeds = st.integers(0, 2**31)
 objectives = st.sampled_from(["bce", "least_squares"])
@@ -106,3 +107,24 @@ def test_valid_share_is_the_mean_under_each_cell():
     found = valid_share(valid, torch.zeros(2, 5, 3, 4, dtype=torch.float64))
     expected = valid.double().reshape(2, 3, 2, 4, 2).mean((2, 4))[:, None]
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_maps_judged_once_teach_each_player_as_if_judged_twice(moved):
+    judge, maps = Discriminator(3, width=2).double(), draw(0, 2, 3, 32, 64)
+    weights = list(judge.parameters())
+    expected_maps = maps.clone().requires_grad_()
+    (to_maps,) = torch.autograd.grad(judge(expected_maps).square().sum(), expected_maps)
+    to_judge = torch.autograd.grad(judge(maps).exp().sum(), weights)
+
+    maps.requires_grad_(moved)
+    first, second = judge_once(judge, maps)
+    if moved:
+        first.square().sum().backward()
+        torch.testing.assert_close(maps.grad, to_maps)
+        maps.grad = None
+    assert all(weight.grad is None for weight in weights)
+    second.exp().sum().backward()
+    assert maps.grad is None
+    for weight, slope in zip(weights, to_judge, strict=True):
+        torch.testing.assert_close(weight.grad, slope)

@@ -1,5 +1,7 @@
 """DeepLab: levels, and logits that lie where their cells do."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given
@@ -47,6 +49,27 @@ def test_classifier_sums_all_its_branches():
         for b, rate in zip(head.branches, (1, 2, 5), strict=True)
     )
     torch.testing.assert_close(head(features), expected)
+
+
+@pytest.mark.parametrize("pyramid", ["all", "first_two"])
+def test_branches_summed_at_once_in_training_are_those_summed_one_by_one(pyramid):
+    """Twice over, as gradients of two batches add up."""
+    head = AtrousPyramid(5, 3, [1, 2, 6, 24], pyramid).double()
+    other = copy.deepcopy(head).eval()
+    for parameter, same in zip(head.parameters(), other.parameters(), strict=True):
+        nn.init.normal_(parameter)
+        same.data.copy_(parameter)
+    for _ in range(2):
+        features = torch.randn(2, 5, 7, 9).double()
+        ours, theirs = features.clone().requires_grad_(), features.clone().requires_grad_()
+        found, expected = head(ours), other(theirs)
+        torch.testing.assert_close(found, expected)
+        weights = torch.randn_like(found)
+        (found * weights).sum().backward()
+        (expected * weights).sum().backward()
+        torch.testing.assert_close(ours.grad, theirs.grad)
+    for parameter, same in zip(head.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, same.grad)
 
 
 def test_pyramid_of_the_first_two_keeps_the_others_and_never_uses_them():
