@@ -130,6 +130,14 @@ class Blending(StrEnum):
     crop = "crop"
 
 
+class Precision(StrEnum):
+    """What a network computes in."""
+
+    float32 = "32-true"
+    bfloat16 = "bf16-mixed"
+    float16 = "16-mixed"
+
+
 class Turns(StrEnum):
     """What a network sees of each tile."""
 
@@ -440,6 +448,9 @@ def predict(
         Turns | None, typer.Option(help="Show each tile turned, too, and average the answers.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Tiles a batch.")] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="What the network computes in; as trained by default.")
+    ] = None,
     also: Annotated[
         str,
         typer.Option(metavar="A,B,...", help="Files besides the maps: polygons, areas, stac."),
@@ -493,6 +504,7 @@ def predict(
                 "blending": None if blending is None else blending.value,
                 "turns": None if turns is None else turns.value,
                 "batch_size": batch_size,
+                "precision": None if precision is None else precision.value,
             },
             also=_parts(also),
             format=f".{format.value}",

@@ -136,30 +136,37 @@ class Model:
         return build.class_scheme(self.facts.settings)
 
 
-def answers(parts: Parts, domain: Domain) -> Answers:
+def answers(parts: Parts, domain: Domain, precision: str = "32-true") -> Answers:
     """The function from images [N, bands, H, W] and a size to the main level's logits there.
 
-    They are [N, classes, height, width], as images of `domain` are evaluated and predicted.
+    They are [N, classes, height, width], as images of `domain` are evaluated and predicted: by the
+    bare network, so that a run on its way answers as it does when it is loaded.
+
+    Args:
+        parts: the network.
+        domain: of the images.
+        precision: to compute in, see `build.inference`; that of the parameters where it is none
+            of the mixed ones.
     """
+    network = network_of(parts)
+    build.warn_of_precision(precision, next(network.parameters()).device.type)
 
     def predict(images: Tensor, size: tuple[int, int]) -> Tensor:
-        parts.network.eval()
-        with parts.statistics.evaluating(domain):
-            logits = parts.network(images.to(_precision(parts)))[-1]
+        own = next(network.parameters()).dtype  # which images must have
+        network.eval()
+        with parts.statistics.evaluating(domain), build.autocast(precision, images.device):
+            logits = network(images.to(own))[-1]
         height, width = images.shape[-2:]
-        return parts.upsample(logits, size, (height, width))
+        return parts.upsample(logits.to(own), size, (height, width))
 
     return predict
 
 
-def _precision(parts: Parts) -> torch.dtype:
-    """That of the network's parameters, which images must have."""
-    return next(parts.network.parameters()).dtype
-
-
-def probabilities(parts: Parts, domain: Domain) -> Callable[[Tensor], Tensor]:
+def probabilities(
+    parts: Parts, domain: Domain, precision: str = "32-true"
+) -> Callable[[Tensor], Tensor]:
     """The function from images [N, bands, H, W] to class probabilities of their size."""
-    predict = answers(parts, domain)
+    predict = answers(parts, domain, precision)
 
     def at_image_size(images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
@@ -349,10 +356,11 @@ def _parts(settings: config.Configuration, bands: tuple[int, ...]) -> Parts:
 
 
 def network_of(parts: Parts) -> DeepLab:
-    """The network, not wrapped for a device."""
-    if not isinstance(parts.network, DeepLab):
-        raise TypeError(f"weights are loaded before a {type(parts.network).__name__} wraps them")
-    return parts.network
+    """The network, without what wraps it for a device."""
+    for module in parts.network.modules():
+        if isinstance(module, DeepLab):
+            return module
+    raise TypeError(f"expected a DeepLab, found a {type(parts.network).__name__}")
 
 
 def _on_device(parts: Parts, facts: Facts, step: int, file: Path) -> Model:
@@ -429,6 +437,7 @@ def record(
         "batch_norm": build.batch_norm_words(settings),
         "processes": ranks.count(),
         "batch": settings.training.batch_size * settings.training.accumulate * ranks.count(),
+        "precision": settings.device.precision,
         "evaluation": build.evaluation_words(settings),
         "target_split": build.target_split(settings),
         "frames": build.frame_words(build.frame_counts(settings)),

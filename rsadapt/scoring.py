@@ -41,14 +41,14 @@ def score(
         where that is known.
     """
     reports: dict[str, Any] = {}
-    scheme = build.class_scheme(facts.settings)
+    scheme, precision = build.class_scheme(facts.settings), build.inference(facts.settings)
     for domain, imagery in scored.items():
         samples = build.evaluation_samples(facts.settings, imagery, facts.normalise[domain])
         batch_size = facts.settings.prediction.batch_on(device.type)
         mine = Dealt(samples, batch_size, rank=ranks.rank(), ranks=ranks.count())
         matrix = evaluate_samples(
             in_order(watched(mine, f"score {domain}", progress), batch_size),
-            answers(parts, domain),
+            answers(parts, domain, precision),
             num_classes=len(scheme),
             device=device,
         )
@@ -56,7 +56,8 @@ def score(
         matrix.counts = counts[:-1].numpy().reshape(matrix.counts.shape)
         matrix.missed = int(counts[-1])
         report = matrix.to_dict(scheme.names)
-        reports[domain] = report | {"initial_weights": facts.record["initial_weights"]}
+        weights = facts.record["initial_weights"]
+        reports[domain] = report | {"initial_weights": weights, "precision": precision}
         if (basis := facts.basis(domain)) is not None:
             reports[domain]["statistics"] = basis
     return reports

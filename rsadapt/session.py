@@ -99,7 +99,9 @@ class Session:
         learner = self._learner
 
         def log(done: int, said: Said) -> None:
-            self._watching.log(done, said, self._rates(), supply.waited)
+            scaled = learner.scaled()
+            skipped = None if scaled is None else scaled.skipped
+            self._watching.log(done, said, self._rates(), waited=supply.waited, skipped=skipped)
             if self._progress is not None:
                 self._progress("train", done, self._settings.training.steps)
 

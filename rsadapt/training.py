@@ -38,6 +38,7 @@ class Outcome:
     feeding: dict[str, Any] | None = None
 
 
+@build.process_kept()
 def train_run(
     settings: config.Configuration,
     out: Path,

@@ -64,7 +64,15 @@ class Watching:
         for watch in self._watchers:
             watch(event)
 
-    def log(self, step: int, said: Said, rates: Mapping[str, float], waited: float) -> None:
+    def log(
+        self,
+        step: int,
+        said: Said,
+        rates: Mapping[str, float],
+        *,
+        waited: float,
+        skipped: int | None = None,
+    ) -> None:
         """Tell what a step said, with the rates it learned at, and what goes wrong.
 
         Args:
@@ -72,6 +80,7 @@ class Watching:
             said: its losses and figures.
             rates: learning rates by optimiser.
             waited: seconds that steps waited for batches, since the training began.
+            skipped: steps so far that changed no weight, where gradients are scaled.
         """
         seconds = time.perf_counter() - self._clock
         losses, figures = apart(said)
@@ -86,6 +95,8 @@ class Watching:
             "seconds": round(seconds, 3),
             "waiting": round((waited - self._waited) / seconds, 4),
         }
+        if skipped is not None:
+            event["skipped"] = skipped
         self._waited = waited
         self.start(step)
         self._lines.append(event)

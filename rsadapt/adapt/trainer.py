@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from lightning_fabric import Fabric
 
+    from rsadapt.adapt.scaling import ScaledHalf
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -74,6 +76,22 @@ class Learner:
         for network in (parts.network, *parts.others.values()):
             ranks.share(network.state_dict().values())
         ranks.share(parts.statistics.state_dict().values())
+
+    def update(self) -> None:
+        """Let every optimiser step; with scaled gradients of which any is not finite, none."""
+        scaled = self.scaled()
+        if scaled is not None:
+            scaled.step_all(self.optimisers.values())
+            return
+        for optimiser in self.optimisers.values():
+            optimiser.step()
+
+    def scaled(self) -> ScaledHalf | None:
+        """What scales the gradients and counts skipped steps; None where nothing does."""
+        from rsadapt.adapt.scaling import ScaledHalf  # with Fabric, which predictions do without
+
+        precision = self.fabric.strategy.precision
+        return precision if isinstance(precision, ScaledHalf) else None
 
 
 def train(
@@ -172,8 +190,7 @@ def _step(learner: Learner, accumulate: int, feed: Feed) -> Losses:
         groups = [group for each in learner.optimisers.values() for group in each.param_groups]
         parameters = [parameter for group in groups for parameter in group["params"]]
         ranks.average(parameters, learner.parts.statistics.running())
-    for optimiser in learner.optimisers.values():
-        optimiser.step()
+    learner.update()
     return total
 
 

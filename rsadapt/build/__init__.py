@@ -39,14 +39,21 @@ from rsadapt.build.learning import (
     method,
     network,
     schedule,
-    set_process,
     statistics,
+)
+from rsadapt.build.precision import (
+    autocast,
+    inference,
+    process_kept,
+    set_process,
+    warn_of_precision,
 )
 
 __all__ = [
     "Known",
     "Normalisers",
     "Taken",
+    "autocast",
     "batch_norm_policy",
     "batch_norm_words",
     "batches",
@@ -63,6 +70,7 @@ __all__ = [
     "geotiff_places",
     "given_normaliser",
     "ground_pixels",
+    "inference",
     "keep_statistics",
     "known_datasets",
     "learner",
@@ -72,6 +80,7 @@ __all__ = [
     "places",
     "prepared_folder",
     "prepared_frames",
+    "process_kept",
     "read_statistics",
     "schedule",
     "scored",
@@ -81,4 +90,5 @@ __all__ = [
     "take_statistics",
     "target_split",
     "training_samples",
+    "warn_of_precision",
 ]

@@ -23,6 +23,12 @@ from rsadapt.adapt.source_only import SourceOnly
 from rsadapt.adapt.trainer import Learner, Schedule
 from rsadapt.build.compilation import compiled
 from rsadapt.build.configuration import class_scheme
+from rsadapt.build.precision import (
+    check_precision,
+    fabric_precision,
+    set_for_training,
+    warn_of_precision,
+)
 from rsadapt.errors import CheckpointError, ConfigError, MissingFileError
 from rsadapt.nets.deeplab import DeepLab
 from rsadapt.nets.discriminator import Discriminator
@@ -106,7 +112,7 @@ def learner(settings: config.Configuration, bands: int) -> Learner:
 
     The same seed gives the same weights; the segmentation network's do not depend on the method.
     """
-    set_process(settings)
+    set_for_training(settings)
     torch.manual_seed(settings.seed)
     segmenter = network(settings, bands)
     if settings.network.batch_norm_sync:
@@ -136,9 +142,11 @@ def _fabric(settings: config.Configuration) -> Fabric:
     from lightning_fabric import Fabric
 
     ranks.join()
-    kind, precision = _device_type(settings), settings.device.precision
+    kind = _device_type(settings)
+    precision = fabric_precision(settings, kind)
+    warn_of_precision(settings.device.precision, kind)
     if ranks.count() == 1:
-        return Fabric(accelerator=kind, devices=1, precision=precision)
+        return Fabric(accelerator=kind, devices=1, plugins=precision)
     here = started().local_count
     if kind == "mps" or (kind == "cuda" and torch.cuda.device_count() < here):
         there = "one MPS device" if kind == "mps" else f"{torch.cuda.device_count()} CUDA devices"
@@ -151,7 +159,7 @@ def _fabric(settings: config.Configuration) -> Fabric:
         devices=here,
         num_nodes=ranks.count() // here,
         strategy=ranks.strategy(),
-        precision=precision,
+        plugins=precision,
     )
     fabric.launch()
     return fabric
@@ -168,8 +176,8 @@ def arrange(settings: config.Configuration, module: nn.Module) -> None:
     chosen = settings.device
     channels_last = chosen.channels_last
     if channels_last is None:
-        half = not chosen.precision.endswith("-true")
-        channels_last = half or _device_type(settings) == "cpu"
+        tensor_cores = not chosen.precision.endswith("-true")  # which ask for it
+        channels_last = tensor_cores or _device_type(settings) == "cpu"
     if channels_last:
         module.to(memory_format=torch.channels_last)
     if chosen.compile:
@@ -205,22 +213,12 @@ def _check_feature_maps(settings: config.Configuration, *, least: int) -> None:
             )
 
 
-def set_process(settings: config.Configuration) -> None:
-    """Set PyTorch's threads of the CPU and its default precision, in the whole process.
-
-    Fabric hands outputs back in the default precision, in float64 runs too.
-    """
-    if settings.device.threads is not None:
-        torch.set_num_threads(settings.device.threads)
-    double = settings.device.precision == "64-true"
-    torch.set_default_dtype(torch.float64 if double else torch.float32)
-
-
 def device(settings: config.Configuration) -> torch.device:
     """Where a trained network is used.
 
     Raises:
-        ConfigError: for an accelerator that this machine has not.
+        ConfigError: for an accelerator that this machine has not, or that cannot compute as
+            precisely as the settings say.
     """
     return torch.device(_device_type(settings))
 
@@ -241,7 +239,9 @@ def _device_type(settings: config.Configuration) -> str:
             f"device.accelerator is {wanted}, and this machine has {' and '.join(there)}; "
             f"choose one of those, or auto"
         )
-    return there[0] if wanted == "auto" else wanted
+    chosen = there[0] if wanted == "auto" else wanted
+    check_precision(settings.device.precision, chosen)
+    return chosen
 
 
 def batch_norm_policy(settings: config.Configuration) -> BatchNormPolicy:

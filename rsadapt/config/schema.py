@@ -14,6 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+from rsadapt.errors import ConfigError
+
 Pyramid = Literal["all", "first_two"]
 
 LEAST_ADVERSARIAL_TILE = 32
@@ -481,6 +483,9 @@ class PredictionSettings(Settings):
     """How tiles share their overlap: see `rsadapt.infer.tiling.spans`."""
     turns: Literal["none", "flips", "dihedral"] = "none"
     """Whether the network also sees each tile turned, and its answers are averaged."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
+    """Another one than `device.precision`, whose meaning it has, for a run in any of the three: a
+    run trained in bfloat16 on a GPU predicts faster in float32 on many CPUs."""
     batch_size: Annotated[int, Field(ge=1)] | None = None
     """Tiles at once. Unless given 1 on the CPU, where a ResNet-18 takes 16 % longer in batches of
     4, and 4 elsewhere."""
@@ -489,12 +494,32 @@ class PredictionSettings(Settings):
         """Tiles at once on a type of device, such as "cpu"."""
         return self.batch_size or (1 if device == "cpu" else 4)
 
+    def check_precision(self, device: DeviceSettings) -> None:
+        """Refuse another precision of a run whose parameters or process are of a type of its own.
+
+        Raises:
+            ConfigError: with the cure.
+        """
+        if self.precision is not None and device.precision in ("64-true", "tf32"):
+            raise ConfigError(
+                f"prediction.precision: a run in {device.precision} predicts in that; leave it out"
+            )
+
 
 class DeviceSettings(Settings):
     """Where and how precisely to compute, as Lightning Fabric names it."""
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["64-true", "32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["64-true", "32-true", "tf32", "bf16-mixed", "16-mixed"] = "32-true"
+    """"32-true" is float32 with TF32 off everywhere, in cuDNN's convolutions too, where PyTorch has
+    it on; "tf32" is float32 whose matrix products and convolutions NVIDIA GPUs from Ampere on round
+    to 10 bits, and the same as "32-true" elsewhere. The mixed ones run networks and discriminators
+    in bfloat16, or in float16 with scaled gradients; parameters, statistics, up-sampling and losses
+    stay in float32. Evaluation and prediction do as training did, see `prediction.precision`."""
+    deterministic: bool = False
+    """Whether a GPU takes only algorithms that give the same numbers every time, where PyTorch has
+    them; it warns where not. Slower. Otherwise cuDNN tries which are fastest. The CPU repeats its
+    numbers either way."""
     threads: Annotated[int, Field(ge=1)] | None = None
     """Of the CPU; PyTorch's choice unless given. Small networks want one: more gain little, change
     the last digits, and wait for one another where the machine is busy."""
@@ -579,6 +604,7 @@ class Configuration(Settings):
         self._check_batch_norm()
         if self.prediction.overlap >= self.prediction.tile:
             raise ValueError("prediction.overlap must be smaller than prediction.tile")
+        self.prediction.check_precision(self.device)
         horizon = self.training.horizon
         if horizon is not None and horizon < self.training.steps:
             raise ValueError("training.horizon must be at least training.steps")

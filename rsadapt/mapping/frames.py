@@ -44,6 +44,7 @@ def map_frames(
     out: Path,
     *,
     domain: Domain,
+    precision: str,
     overwrite: bool,
     progress: Progress | None,
 ) -> list[PredictedFrame]:
@@ -67,7 +68,7 @@ def map_frames(
     scheme = model.scheme
     predicted = predict_frames(
         watched(images, "predict", progress),
-        answers(model.parts, domain),
+        answers(model.parts, domain, precision),
         scheme=scheme,
         device=model.device,
     )

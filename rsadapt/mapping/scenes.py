@@ -119,9 +119,9 @@ def map_scenes(
                     "run": place.digest,
                     "domain": domain,
                     "turns": settings.turns,
-                    "precision": str(model.facts.settings.device.precision),
+                    "precision": _precision(model, settings),
                 },
-                tags=_tags(model, run, raster.path, domain),
+                tags=_tags(model, run, raster.path, domain, _precision(model, settings)),
                 extras=products,
                 extra_files=products.files,
                 finish=None
@@ -171,13 +171,20 @@ def _network(model: Model, domain: Domain, settings: PredictionSettings) -> Netw
     from rsadapt.infer.turns import averaged
 
     return Network(
-        predict=averaged(probabilities(model.parts, domain), settings.turns),
+        predict=averaged(
+            probabilities(model.parts, domain, _precision(model, settings)), settings.turns
+        ),
         normalise=model.facts.normalise[domain],
         bands=model.facts.bands,
         num_classes=len(model.scheme),
         batch_size=settings.batch_on(model.device.type),
         device=model.device,
     )
+
+
+def _precision(model: Model, settings: PredictionSettings) -> str:
+    """What is predicted in: asked for, or the run's."""
+    return settings.precision or model.facts.settings.device.precision
 
 
 def _layer_names(names: Sequence[str]) -> list[LayerName]:
@@ -313,7 +320,9 @@ def _region(model: Model, domain: Domain) -> RegionSettings:
     return chosen
 
 
-def _tags(model: Model, run: Path, scene: Location, domain: Domain) -> dict[str, str]:
+def _tags(
+    model: Model, run: Path, scene: Location, domain: Domain, precision: str
+) -> dict[str, str]:
     """What a map says of its origin."""
     from rsadapt.infer.map_scores import CLASSES_TAG
 
@@ -322,6 +331,7 @@ def _tags(model: Model, run: Path, scene: Location, domain: Domain) -> dict[str,
         "RSADAPT_RUN": str(run.resolve()),
         "RSADAPT_SCENE": _origin(scene),
         "RSADAPT_DOMAIN": domain,
+        "RSADAPT_PRECISION": precision,
         "RSADAPT_STEP": str(model.step),
         "RSADAPT_METHOD": str(record["method"]),
         "RSADAPT_SEED": str(record["seed"]),

@@ -233,7 +233,7 @@ def _difference(
     def answers() -> Tensor:
         return answers_of(
             torch.from_numpy(images),
-            predict=probabilities(model.parts, domain),
+            predict=probabilities(model.parts, domain, "32-true"),  # as the file computes
             num_classes=len(model.scheme),
             size=(tile, tile),
         )

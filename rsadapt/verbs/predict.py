@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsadapt.adapt.batch_norm import Domain
-from rsadapt.config import FolderSettings, PredictionSettings
+from rsadapt.config import Configuration, FolderSettings, PredictionSettings
 from rsadapt.errors import ConfigError
 from rsadapt.infer.sharing import Sharing
 from rsadapt.mapping.frames import PredictedFrame, map_frames
@@ -99,6 +99,7 @@ def predict(
     """
     sharing = Sharing(cluster, workers, devices)
     model = open_model(run, recipe=recipe, assignments=assignments, progress=progress)
+    changed = _changed(model.facts.settings, prediction or {})
     if isinstance(model.facts.settings.target, FolderSettings):
         if area:
             raise ConfigError("an area is given, and frames of image folders have no place in it")
@@ -109,7 +110,15 @@ def predict(
             )
         if not sharing.local:
             raise ConfigError("frames of image folders are predicted by this process alone")
-        return map_frames(model, scenes, out, domain=domain, overwrite=overwrite, progress=progress)
+        return map_frames(
+            model,
+            scenes,
+            out,
+            domain=domain,
+            precision=changed.precision or model.facts.settings.device.precision,
+            overwrite=overwrite,
+            progress=progress,
+        )
     place = saved(model, bare=recipe is not None)
     return map_scenes(
         model,
@@ -118,7 +127,7 @@ def predict(
         out,
         place=place,
         sharing=sharing,
-        settings=_changed(model.facts.settings.prediction, prediction or {}),
+        settings=changed,
         kinds=layers,
         precise=precise,
         domain=domain,
@@ -145,8 +154,8 @@ def _polygon_options(
     return options
 
 
-def _changed(settings: PredictionSettings, changes: Mapping[str, Any]) -> PredictionSettings:
-    """Settings of which some are given anew.
+def _changed(settings: Configuration, changes: Mapping[str, Any]) -> PredictionSettings:
+    """The prediction settings of a run of which some are given anew.
 
     Raises:
         ConfigError: for values that cannot be meant.
@@ -155,7 +164,7 @@ def _changed(settings: PredictionSettings, changes: Mapping[str, Any]) -> Predic
 
     given = {name: value for name, value in changes.items() if value is not None}
     try:
-        changed = PredictionSettings(**(settings.model_dump() | given))
+        changed = PredictionSettings(**(settings.prediction.model_dump() | given))
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"{first['loc'][0]}: {first['msg']}, found {first['input']}") from error
@@ -164,4 +173,5 @@ def _changed(settings: PredictionSettings, changes: Mapping[str, Any]) -> Predic
             f"expected an overlap smaller than the tile, found {changed.overlap} and "
             f"{changed.tile}; give both"
         )
+    changed.check_precision(settings.device)
     return changed
