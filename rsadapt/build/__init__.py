@@ -41,6 +41,7 @@ from rsadapt.build.learning import (
     schedule,
     statistics,
 )
+from rsadapt.build.memory import MemoryEstimate, estimate
 from rsadapt.build.precision import (
     autocast,
     inference,
@@ -51,6 +52,7 @@ from rsadapt.build.precision import (
 
 __all__ = [
     "Known",
+    "MemoryEstimate",
     "Normalisers",
     "Taken",
     "autocast",
@@ -62,6 +64,7 @@ __all__ = [
     "dataset",
     "dataset_folder",
     "device",
+    "estimate",
     "evaluation_samples",
     "evaluation_words",
     "frame_counts",
