@@ -53,7 +53,7 @@ def load(path: Path) -> Found:
         except DamagedCheckpointError as error:
             damage.append(error)
             continue
-        if file != files[0] or (path.is_dir() and file != RunFolder(path).checkpoint):
+        if path.is_dir() and file != RunFolder(path).checkpoint:
             _warn(path, damage, found)
         return found
     if len(damage) == 1:
