@@ -682,6 +682,23 @@ def test_double_precision_is_that_of_the_whole_process(settings):
     assert torch.get_default_dtype() == torch.float32
 
 
+@pytest.mark.parametrize(
+    ("changes", "lie"),
+    [((), True), (("device.channels_last=true",), True), (("device.channels_last=false",), False)],
+)
+def test_channels_of_networks_lie_last_on_the_cpu_unless_told_otherwise(settings, changes, lie):
+    parts = build.learner(settings("device.accelerator=cpu", *changes), 4).parts
+    for network in (parts.network, *parts.others.values()):
+        weight = next(p for p in network.parameters() if p.ndim == 4 and p.shape[2] > 1)
+        assert weight.is_contiguous(memory_format=torch.channels_last) is lie
+
+
+def test_compiling_needs_a_compiler(settings, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match=r"device.compile: expected a C\+\+ compiler, found none"):
+        build.learner(settings("device.compile=true"), 4)
+
+
 def test_schedule_ends_at_the_horizon_or_at_the_last_step(settings):
     assert build.schedule(settings()).horizon == 3
     assert build.schedule(settings("training.horizon=9")).horizon == 9

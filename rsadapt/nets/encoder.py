@@ -106,7 +106,7 @@ def _resting(block: nn.Module) -> Iterator[None]:
 def _blocks(stage: nn.Module) -> list[nn.Module]:
     """The blocks of a stage; one of single layers, which work in place, is a block itself."""
     blocks = list(stage.children())
-    return blocks if all(any(True for _ in block.children()) for block in blocks) else [stage]
+    return blocks if blocks and all(list(block.children()) for block in blocks) else [stage]
 
 
 def for_bands(layer: nn.Conv2d, bands: int) -> nn.Conv2d:
