@@ -21,12 +21,12 @@ WARM, TRIAL = 2, 6
 """Rounds (a batch of each domain) before costs are taken of a step, and of which they are: the
 first steps find caches cold."""
 
-NEGLIGIBLE = 0.03
+NEGLIGIBLE = 0.04
 """Share of a round that may be spent making its batches in the training process."""
 
 HAND_OVER = 0.003
-"""Seconds that a worker's batch costs the training process: 2 to 4 ms for 4 windows of 128 pixels
-(benchmarks/feeding.py), so that what is made in less need not be handed over."""
+"""Seconds that a worker's batch costs the training process, 2.8 to 3.5 ms (benchmarks/feeding.py):
+what is made in less, as windows of kept scenes are, need not be handed over."""
 
 MARGIN = 1.25
 """By which workers should be faster than steps, as batches do not all take the same time."""
@@ -49,7 +49,8 @@ class Costs:
     """What a round costs, in seconds.
 
     Attributes:
-        making: of a batch, by domain, by the clock of the process that makes it.
+        making: of a batch, by domain, by the clock of the process that makes it; the lower
+            quartile, as scenes are kept while they are read and later batches cost less.
         step: between two rounds of batches.
     """
 
@@ -163,8 +164,8 @@ class Supply:
                 making.clear()
 
     def _costs(self) -> Costs:
-        making = {name: _median(seconds) for name, seconds in self._making.items()}
-        return Costs(making, _median(self._steps))
+        making = {name: sorted(each)[len(each) // 4] for name, each in self._making.items()}
+        return Costs(making, statistics.median(self._steps))
 
     def report(self) -> dict[str, Any] | None:
         """What came of it, JSON-ready, once some rounds are done; None before.
@@ -173,7 +174,7 @@ class Supply:
             "waited", the share of the time since this was made, "workers" that each domain had
             at the end, those "recommended", "costs" in seconds, and all in "words".
         """
-        if not self._steps:
+        if not self._steps or not all(self._making.values()):
             return None
         costs = self._costs()
         recommended = min(costs.wanted, self._limit)
@@ -224,10 +225,6 @@ def _words(share: float, workers: int, recommended: int, costs: Costs) -> str:
         f"{waited}, and more workers than {workers} would not help here ({costs}); keep decoded "
         f"scenes (training.scratch), prepare frames (rsadapt prepare), or augment less"
     )
-
-
-def _median(values: deque[float] | list[float]) -> float:
-    return statistics.median(values) if values else 0.0
 
 
 def _time(seconds: float) -> str:
