@@ -81,11 +81,11 @@ def cases(folder: Path, data: Path) -> dict[str, Case]:
     size = {"height": 192, "width": 384}
     frames = {"dataset": "gta5", "split": "all", "folder": "frames", "size": size}
     found = {
-        "GeoTIFF, small encoder": Case("demo", {"root": str(folder / "world")} | unscored, 120),
+        "GeoTIFF, small encoder": Case("demo", {"root": str(folder / "world")} | unscored, 80),
         "GeoTIFF, ResNet-18": Case(
             "kampala-banepa",
             {"root": str(data / "buildings"), "training.tile": 256} | unscored | resnet,
-            SKIPPED + 6,
+            SKIPPED + 4,
         ),
         "frames, ResNet-18": Case(
             "streets",
@@ -97,7 +97,7 @@ def cases(folder: Path, data: Path) -> dict[str, Case]:
                 "training.batch_size": 2,
             }
             | resnet,
-            SKIPPED + 6,
+            SKIPPED + 4,
         ),
     }
     return {name: case for name, case in found.items() if Path(str(case.changes["root"])).is_dir()}

@@ -202,7 +202,7 @@ def room_for_workers(batch: Batch, *, domains: int, processes: int) -> int:
         tensor.nbytes for tensor in (batch.image, batch.valid, batch.label) if tensor is not None
     )
     room = _free_memory() / 2 / (WORKER_BYTES + AHEAD * size)
-    return max(1, min((cores or 1) // share, int(room / share)))
+    return int(max(1, min((cores or 1) // share, room / share)))
 
 
 def _free_memory() -> float:

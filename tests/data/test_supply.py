@@ -1,6 +1,7 @@
 """Supplies: the same batches whoever makes them, waiting measured, workers where they pay."""
 
 import itertools
+import math
 import multiprocessing
 import re
 import time
@@ -149,7 +150,7 @@ def test_workers_make_batches_as_fast_as_steps_take_them(making, step, wanted):
 def test_room_for_workers_is_shared_and_ends_with_memory(monkeypatch):
     batch = Batch(torch.zeros(4, 3, 64, 64), torch.ones(4, 64, 64, dtype=torch.bool))
     monkeypatch.setattr(supplies.os, "sched_getaffinity", lambda _: range(16), raising=False)
-    monkeypatch.setattr(supplies, "_free_memory", lambda: 1e12)
+    monkeypatch.setattr(supplies, "_free_memory", lambda: math.inf)
     assert room_for_workers(batch, domains=2, processes=1) == 8
     assert room_for_workers(batch, domains=2, processes=4) == 2
     assert room_for_workers(batch, domains=2, processes=99) == 1
