@@ -9,7 +9,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,8 +118,12 @@ class RunFolder:
         if self.path.exists():
             raise OutputExistsError(f"{self.path}: exists and is no empty folder; choose another")
 
-    def check_run(self, configuration: str) -> None:
+    def check_run(self, configuration: str, *, renewed: Callable[[str], str] = str) -> None:
         """Make sure that the folder holds a run of a configuration; `NO_MATTER` may differ.
+
+        Args:
+            configuration: YAML.
+            renewed: adds the fields to what an older version wrote that it did not know.
 
         Raises:
             MissingFileError: where it holds none.
@@ -131,7 +135,8 @@ class RunFolder:
                 f"{self.path}: no run here (there is no {self.configuration.name})"
             )
         try:
-            differing = _differences(self.configuration.read_text(encoding="utf-8"), configuration)
+            there = renewed(self.configuration.read_text(encoding="utf-8"))
+            differing = _differences(there, configuration)
         except yaml.YAMLError as error:
             raise OutputExistsError(
                 f"{self.configuration}: expected the configuration of a run, found text that is no "

@@ -143,7 +143,7 @@ def run_study(
     planned = [run for seed in seeds for run in _plan(rows, seed, base, out)]
     for run in planned:
         if run.begun:
-            run.folder.check_run(config.dump(run.settings))
+            run.folder.check_run(config.dump(run.settings), renewed=config.renewed)
     results = []
     for run in planned:
         result = _run(run, out / STATISTICS, progress)
@@ -168,7 +168,7 @@ def finished(
     for row in rows:
         for run in (run for seed in seeds for run in _plan([row], seed, base, out) if run.begun):
             try:
-                run.folder.check_run(config.dump(run.settings))
+                run.folder.check_run(config.dump(run.settings), renewed=config.renewed)
             except OutputExistsError:
                 others.append(f"seed-{run.settings.seed}/{row.name}")
                 continue

@@ -79,7 +79,7 @@ def train_run(
         progress = watch = None
     resume = resume and not run.unbegun()
     if resume:
-        run.check_run(config.dump(settings))
+        run.check_run(config.dump(settings), renewed=config.renewed)
         run.check_processes(ranks.count())
     else:
         run.check_free()

@@ -289,6 +289,18 @@ def test_resuming_before_anything_was_saved_starts_anew(run):
     assert same_learning(run("parts", resume=True), run("whole"))
 
 
+def test_a_run_goes_on_that_knew_fewer_fields(run):
+    with pytest.raises(InterruptedTrainingError):
+        run("parts", progress=stop_at(1))
+    file = RunFolder(run("whole").run.path.with_name("parts")).configuration
+    older = yaml.safe_load(file.read_text())
+    del older["training"]["keep"], older["network"]["batch_norm_sync"]
+    file.write_text(yaml.safe_dump(older))
+    with pytest.raises(OutputExistsError, match=r"network\.batch_norm_sync: false there, true here"):
+        run("parts", "network.batch_norm_sync=true", resume=True)
+    assert same_learning(run("parts", resume=True), run("another"))
+
+
 def test_resuming_a_finished_run_changes_nothing(run):
     whole = run("whole")
     before = whole.run.checkpoint.read_bytes(), whole.run.metrics.read_bytes()

@@ -2,7 +2,7 @@
 
 from rsadapt.config.datasets import DatasetSettings, load_dataset
 from rsadapt.config.files import load_yaml, ready, recipe
-from rsadapt.config.reading import assign, change, dump, parse
+from rsadapt.config.reading import assign, change, dump, parse, renewed
 from rsadapt.config.schema import (
     AdaptedBatchNormSettings,
     AdversarialSettings,
@@ -42,4 +42,5 @@ __all__ = [
     "parse",
     "ready",
     "recipe",
+    "renewed",
 ]

@@ -12,7 +12,7 @@ from rsadapt.config.datasets import expand
 from rsadapt.config.faults import explain
 from rsadapt.config.files import Loader
 from rsadapt.config.schema import Configuration
-from rsadapt.errors import ConfigError
+from rsadapt.errors import ConfigError, MissingFileError
 
 
 def assign(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
@@ -81,3 +81,15 @@ def dump(configuration: Configuration) -> str:
     """The configuration as YAML, every field written out."""
     text: str = yaml.safe_dump(configuration.model_dump(), sort_keys=False, allow_unicode=True)
     return text
+
+
+def renewed(text: str) -> str:
+    """A configuration, YAML, with the fields that came since it was written, as they are by default.
+
+    What this version cannot read comes back as it is.
+    """
+    try:
+        values = yaml.safe_load(text)
+        return dump(parse(values, where="an older run")) if isinstance(values, dict) else text
+    except (yaml.YAMLError, ConfigError, MissingFileError):
+        return text
