@@ -352,6 +352,7 @@ def _parts(settings: config.Configuration, bands: tuple[int, ...]) -> Parts:
         update={"network": settings.network.model_copy(update={"pretrained": False})}
     )
     segmenter = build.network(bare, len(bands))
+    build.lay_out(settings, segmenter)
     return Parts(segmenter, segmenter.upsample, build.statistics(settings, segmenter))
 
 

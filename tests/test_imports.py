@@ -67,7 +67,7 @@ PARTS = {
     "curves": (f"{BELOW_BUILD} model", "torch"),
     "scoring": (f"{BELOW_BUILD} build model", "torch"),
     "session": (f"{BELOW_BUILD} whole weights build checkpoints curves model watching scoring", ""),
-    "training": (f"{BELOW_BUILD} build checkpoints model scoring session", ""),
+    "training": (f"{BELOW_BUILD} build checkpoints curves model session", ""),
     "study": (f"{BELOW_BUILD} build model training", "torch"),
     "verbs": (f"{BELOW_BUILD} weights build model mapping scoring training study", "torch"),
     "verbs.inspect": ("classes errors progress data build config inspection", ""),

@@ -128,7 +128,7 @@ def learner(settings: config.Configuration, bands: int) -> Learner:
                 judge.parameters(), lr=chosen.discriminator_rate, betas=(first, second)
             )
     for module in (segmenter, *others.values()):
-        arrange(settings, module)
+        _arrange(settings, module)
     return Learner(
         Parts(segmenter, segmenter.upsample, statistics(settings, segmenter), others),
         optimisers,
@@ -165,14 +165,21 @@ def _fabric(settings: config.Configuration) -> Fabric:
     return fabric
 
 
-def arrange(settings: config.Configuration, module: nn.Module) -> None:
-    """Let a network lie in memory, and compute, as the settings say; its names stay.
+def _arrange(settings: config.Configuration, module: nn.Module) -> None:
+    """Let a network lie in memory, and learn, as the settings say; its names stay.
 
     Raises:
         ConfigError: where it is to be compiled, and this machine has nothing to do it with.
     """
     if isinstance(module, DeepLab):
         module.encoder.recompute = settings.training.recompute
+    lay_out(settings, module)
+    if settings.device.compile:
+        compiled(module)
+
+
+def lay_out(settings: config.Configuration, module: nn.Module) -> None:
+    """Let a network's weights lie in memory as the settings say; rounding depends on it."""
     chosen = settings.device
     channels_last = chosen.channels_last
     if channels_last is None:
@@ -180,8 +187,6 @@ def arrange(settings: config.Configuration, module: nn.Module) -> None:
         channels_last = tensor_cores or _device_type(settings) == "cpu"
     if channels_last:
         module.to(memory_format=torch.channels_last)
-    if chosen.compile:
-        compiled(module)
 
 
 def _discriminators(
