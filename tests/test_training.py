@@ -296,7 +296,7 @@ def test_a_run_goes_on_that_knew_fewer_fields(run):
     older = yaml.safe_load(file.read_text())
     del older["training"]["keep"], older["network"]["batch_norm_sync"]
     file.write_text(yaml.safe_dump(older))
-    with pytest.raises(OutputExistsError, match=r"network\.batch_norm_sync: false there, true here"):
+    with pytest.raises(OutputExistsError, match="batch_norm_sync: false there, true here"):
         run("parts", "network.batch_norm_sync=true", resume=True)
     assert same_learning(run("parts", resume=True), run("another"))
 

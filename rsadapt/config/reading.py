@@ -84,7 +84,7 @@ def dump(configuration: Configuration) -> str:
 
 
 def renewed(text: str) -> str:
-    """A configuration, YAML, with the fields that came since it was written, as they are by default.
+    """A configuration, YAML, with fields that came since it was written, as they are by default.
 
     What this version cannot read comes back as it is.
     """
