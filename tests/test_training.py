@@ -123,6 +123,23 @@ def test_keeping_decoded_scenes_changes_nothing(run):
     assert not [file for file in kept.run.path.iterdir() if file.name.startswith("tmp")]
 
 
+def test_recomputing_changes_nothing(run):
+    assert same_learning(run("kept"), run("recomputed", "training.recompute=true"))
+
+
+@pytest.mark.slow
+def test_compiled_networks_learn_the_same_but_for_rounding_and_keep_their_names(run):
+    double = "device.precision=64-true"
+    try:
+        plain, compiled = run("plain", double), run("compiled", double, "device.compile=true")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for part in ("network", "statistics"):
+        torch.testing.assert_close(state(compiled)[part], state(plain)[part])
+    for ours, theirs in zip(losses(compiled), losses(plain), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-9)
+
+
 def test_validation_on_the_way_changes_nothing(run):
     plain, checked = run("plain"), run("checked", "training.validate_every=2")
     assert same_learning(plain, checked)
