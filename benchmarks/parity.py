@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rsadapt import build, config, weights
+from rsadapt.adapt.figures import Said, apart
 from rsadapt.adapt.trainer import Learner, train
 from rsadapt.data.cityscapes import CITYSCAPES
 from rsadapt.data.folder import FolderDataset, Frame
@@ -396,7 +397,8 @@ def run(
     learner.set_up()
     logged = []
 
-    def log(_: int, losses: dict[str, float]) -> None:
+    def log(_: int, said: Said) -> None:
+        losses, _figures = apart(said)
         logged.append({_published_loss(name): value for name, value in losses.items()})
 
     def batches(frames: list[Frame], data: FolderDataset, domain: str) -> Iterator[Batch]:

@@ -26,6 +26,7 @@ import torch
 from timing import machine
 
 from rsadapt import build, config
+from rsadapt.adapt.figures import Said, apart
 from rsadapt.adapt.trainer import train
 from rsadapt.benchmark_rows import adaptation_rows
 from rsadapt.sample import Batch
@@ -80,9 +81,11 @@ def measure(settings: config.Configuration) -> Values:
     device = learner.fabric.device
     clock, times, losses = time.perf_counter(), [], {}
 
-    def log(_: int, found: dict[str, float]) -> None:
+    def log(_: int, said: Said) -> None:
         nonlocal clock, losses
-        losses = found  # they have been fetched, so that the device has finished the step
+        losses, _figures = apart(
+            said
+        )  # they have been fetched, so that the device has finished the step
         if device.type == "cuda":
             torch.cuda.synchronize()
         now = time.perf_counter()

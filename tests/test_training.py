@@ -729,3 +729,21 @@ def test_log_says_losses_and_figures_apart(run):
     assert first["figures"]["images_per_second"] > 0
     assert len(first["figures"]["share_target"]) == 7
     assert first["rates"] == {"network": 2.5e-4, "discriminator_1": 1e-4, "discriminator_2": 1e-4}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::rsadapt.errors.TrainingWarning")
+def test_adversarial_weight_that_is_far_too_large_drives_classes_out(run):
+    """From a network that knows the source; without that weight others remain."""
+    rate = "optimiser.rate=0.01"
+    base = run("base", rate, "training.steps=150", "method={name: source_only}")
+    found = []
+    for weight in (10, 0):
+        rules = f"adversarial: [0, {weight}], discriminator_rate: 0.005, discriminator_width: 8"
+        change = [rate, "training.steps=100", f"init_from={base.run.path}"]
+        events = run(
+            f"by-{weight}", *change, f"method={{name: output_space, {rules}}}"
+        ).run.events()
+        signs = [event["warning"]["sign"] for event in events if "warning" in event]
+        found.append({sign for sign in signs if sign.endswith("vanished")})
+    assert found[0] - found[1]

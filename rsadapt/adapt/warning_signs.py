@@ -165,7 +165,8 @@ def classes_vanished(lines: Sequence[Line], size: int, *, classes: Sequence[str]
         where = "the source's" if source >= earlier else "them before"
         text = (
             f"class {name} is {left:.2%} of the target's predictions and {expected:.1%} of "
-            f"{where}; lower method.adversarial, unless it is as rare there"
+            f"{where}; unless it is as rare there, lower method.adversarial, or if that is low "
+            f"see with rsadapt inspect how far apart the domains lie"
         )
         found.append(Sign(f"{name} vanished", text))
     return found
