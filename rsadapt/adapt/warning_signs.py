@@ -18,8 +18,7 @@ LEAST_LINES = 20
 """Lines of a window at least: the mean of so many batches is worth a judgement."""
 
 MOST_STEPS = 1000
-"""Steps of a window at most: discriminators that learn at the published rate left chance long
-before, and of the published 150,000 steps hardly any are lost."""
+"""Steps of a window at most: of the published 150,000 few are lost before a sign is told."""
 
 SHARE_OF_RUN = 0.1
 """Steps of a window, as a share of the run, where that is less: short runs are scheduled short."""
