@@ -87,7 +87,7 @@ def _of_step(learns: Learner, settings: config.Configuration, bands: int) -> Mem
 
 def take_step(learns: Learner, settings: config.Configuration, bands: int) -> None:
     """Take the gradients of a pair of batches that have their sizes and any content."""
-    source, target = (_batch(settings, bands, domain) for domain in ("source", "target"))
+    source, target = (batch(settings, bands, domain) for domain in ("source", "target"))
     learns.parts.train()
     learns.method.step(
         learns.parts,
@@ -156,7 +156,8 @@ def _empty(network: nn.Module, mode: FakeTensorMode) -> None:
             setattr(module, name, mode.from_tensor(buffer))
 
 
-def _batch(settings: config.Configuration, bands: int, domain: str) -> Batch:
+def batch(settings: config.Configuration, bands: int, domain: str) -> Batch:
+    """A batch of the size that training has, of plain values; the target's has no labels."""
     chosen = settings.source if domain == "source" else settings.target
     height = width = settings.training.tile
     if isinstance(chosen, config.FolderSettings):

@@ -408,7 +408,9 @@ class TrainingSettings(Settings):
     batch_size: Annotated[int, Field(ge=1)] = 4
     """Windows of each domain in a step and process: N processes learn from N times as many."""
     accumulate: Annotated[int, Field(ge=1)] = 1
-    """Batches whose mean gradient makes one step."""
+    """Batches whose mean gradient makes one step, as the published code has it: each counts alike,
+    however many of its pixels are labelled. It takes the memory of one batch and of the gradients;
+    batch norm sees one at a time."""
     tile: Annotated[int, Field(ge=8)] = 256
     """Height and width of a training window, pixels."""
     recompute: bool = False

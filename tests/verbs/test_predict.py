@@ -17,7 +17,7 @@ from shapely import box
 
 from rsadapt.classes import NODATA, ClassScheme
 from rsadapt.data.procedural.world import BANDS
-from rsadapt.errors import DataError, OutputExistsError
+from rsadapt.errors import ConfigError, DataError, OutputExistsError
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.writer import write_raster
 from rsadapt.model import open_model
@@ -46,6 +46,19 @@ def test_map_tells_its_classes_and_run(trained, scene, tmp_path):
     assert ClassScheme.from_dict(json.loads(tags["RSADAPT_CLASSES"])).codes == tuple(range(1, 8))
     assert tags["RSADAPT_RUN"] == str(trained)
     assert tags["RSADAPT_STEP"] == "2"
+
+
+def test_precision_is_the_runs_or_the_one_asked_for_and_maps_tell_it(trained, scene, tmp_path):
+    asked = {"32-true": None, "bf16-mixed": {"precision": "bf16-mixed"}}
+    maps = {}
+    for name, prediction in asked.items():
+        (made,) = predict(trained, [scene], tmp_path / name, prediction=prediction)
+        maps[name] = Raster(made.layers["confidence"])
+        assert maps[name].tags["RSADAPT_PRECISION"] == name
+    ours, theirs = (found.read()[0].astype(float) for found in maps.values())
+    assert 0 < np.abs(ours - theirs).max()
+    with pytest.raises(ConfigError, match="precision: Input should be .* found half"):
+        predict(trained, [scene], tmp_path / "no", prediction={"precision": "half"})
 
 
 def test_domain_decides_normalisation_and_statistics(trained, scene, tmp_path):
