@@ -232,9 +232,17 @@ def plan_table(plan: Values) -> Table:
     horizon = training["horizon"] or training["steps"]
     _row(table, "steps", f"{training['steps']:,}; rates reach zero at {horizon:,}")
     _row(table, "computed", f"{plan['precision']} on {plan['device']}, {plan['processes']} process")
+    parts = {name: size / 1e6 for name, size in plan["memory"].items()}
+    total = parts.pop("total")
+    rest = ", ".join(f"{_spaced(name)} {size:,.0f}" for name, size in parts.items())
+    _row(table, "memory", f"about {total:,.0f} MB a step and process ({rest}), PyTorch's own apart")
     often = _every(training["save_every"])
     size, free = plan["checkpoint_bytes"] / 1e6, plan["free_bytes"] / 1e9
-    _row(table, "checkpoint", f"{often}, about {size:,.1f} MB each; {free:,.1f} GB are free")
+    _row(
+        table,
+        "checkpoint",
+        f"{often}, {training['keep']} of about {size:,.1f} MB are kept; {free:,.1f} GB free",
+    )
     _row(table, "validation", _every(training["validate_every"]))
     return table
 

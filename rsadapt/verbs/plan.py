@@ -71,6 +71,7 @@ class Plan:
         image_sides: the shorter side of a training image, pixels, by the field that decides it.
         checkpoint_bytes: of one checkpoint, about: weights, statistics and the optimisers' memory.
         free_bytes: free on the disk of `run`.
+        memory: bytes that a step is estimated to take, by what takes them, and their "total".
     """
 
     run: Path
@@ -88,6 +89,7 @@ class Plan:
     image_sides: dict[str, int]
     checkpoint_bytes: int
     free_bytes: int
+    memory: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, JSON-ready."""
@@ -122,7 +124,7 @@ def plan(
     settings = run_settings(config, data=data, init=init, assignments=assignments)
     folder = run_folder(config, out)
     RunFolder(folder).check_free()
-    places, learner, _ = prepare(settings, {}, progress)
+    places, learner, facts = prepare(settings, {}, progress)
     networks = {"network": learner.parts.network, **learner.parts.others}
     return Plan(
         run=folder,
@@ -140,6 +142,7 @@ def plan(
         image_sides=settings.least_sides(),
         checkpoint_bytes=checkpoint_bytes(learner),
         free_bytes=shutil.disk_usage(_existing(folder)).free,
+        memory=asdict(build.estimate(settings, len(facts.bands))),
     )
 
 

@@ -10,7 +10,8 @@ from rsadapt.adapt import checkpoint
 from rsadapt.build import precision
 from rsadapt.errors import ConfigError, InterruptedTrainingError
 from rsadapt.model import answers, load
-from rsadapt.training import score, train_run
+from rsadapt.scoring import score
+from rsadapt.training import train_run
 
 
 @pytest.fixture

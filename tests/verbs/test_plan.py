@@ -33,6 +33,7 @@ def test_plan_says_what_would_run_and_writes_nothing(configuration, tmp_path, mo
     assert set(found.parameters) == {"network", "discriminator_1", "discriminator_2"}
     assert found.method["name"] == "output_space"
     assert found.free_bytes > 0
+    assert found.memory["total"] == sum(found.memory.values()) / 2 > found.memory["parameters"] > 0
     json.dumps(found.to_dict())
 
 

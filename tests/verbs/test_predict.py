@@ -56,8 +56,8 @@ def test_precision_is_the_runs_or_the_one_asked_for_and_maps_tell_it(trained, sc
         maps[name] = Raster(made.layers["confidence"])
         assert maps[name].tags["RSADAPT_PRECISION"] == name
     ours, theirs = (found.read()[0].astype(float) for found in maps.values())
-    assert 0 < np.abs(ours - theirs).max()
-    with pytest.raises(ConfigError, match="precision: Input should be .* found half"):
+    assert np.abs(ours - theirs).max() > 0
+    with pytest.raises(ConfigError, match=r"precision: Input should be .* found half"):
         predict(trained, [scene], tmp_path / "no", prediction={"precision": "half"})
 
 
