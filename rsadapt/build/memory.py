@@ -6,11 +6,10 @@ import warnings
 import weakref
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -20,6 +19,9 @@ from rsadapt.adapt.trainer import Learner
 from rsadapt.build.learning import learner
 from rsadapt.build.precision import process_kept
 from rsadapt.sample import Batch
+
+if TYPE_CHECKING:
+    from torch._subclasses.fake_tensor import FakeTensorMode
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ def estimate(settings: config.Configuration, bands: int) -> MemoryEstimate:
 
 
 def _of_step(learns: Learner, settings: config.Configuration, bands: int) -> MemoryEstimate:
+    from torch._subclasses.fake_tensor import FakeTensorMode  # slow to import
+
     learns.set_up()
     networks = [learns.parts.network, *learns.parts.others.values()]
     mode = FakeTensorMode(allow_non_fake_inputs=True)
