@@ -486,8 +486,8 @@ class PredictionSettings(Settings):
     turns: Literal["none", "flips", "dihedral"] = "none"
     """Whether the network also sees each tile turned, and its answers are averaged."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
-    """Another one than `device.precision`, whose meaning it has, for a run in any of the three: a
-    run trained in bfloat16 on a GPU predicts faster in float32 on many CPUs."""
+    """Another one than `device.precision`, whose meaning it has, for a run in any of the three:
+    such as float32 for one that a GPU trained in float16 and that is used on a CPU."""
     batch_size: Annotated[int, Field(ge=1)] | None = None
     """Tiles at once. Unless given 1 on the CPU, where a ResNet-18 takes 16 % longer in batches of
     4, and 4 elsewhere."""
