@@ -95,6 +95,12 @@ def test_mistakes_are_named(values, assignment, message):
         changed(values, assignment)
 
 
+def test_compiled_networks_recompute_nothing(values):
+    values["device"] = {"compile": True}
+    with pytest.raises(ConfigError, match=r"recompute and device\.compile do not go together"):
+        changed(values, "training.recompute=true")
+
+
 def test_adapted_batch_norm_needs_statistics_of_its_own(values):
     values["method"] = {"name": "adapted_batch_norm"}
     assert changed(values, "network.batch_norm=per_domain").method.name == "adapted_batch_norm"

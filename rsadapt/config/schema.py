@@ -604,6 +604,11 @@ class Configuration(Settings):
             raise ValueError("prepared: frames of image folders are prepared, not GeoTIFF regions")
         self._check_optimiser()
         self._check_batch_norm()
+        if self.training.recompute and self.device.compile:
+            raise ValueError(
+                "training.recompute and device.compile do not go together: a compiled network "
+                "keeps what its compiler chose; choose one of them"
+            )
         if self.prediction.overlap >= self.prediction.tile:
             raise ValueError("prediction.overlap must be smaller than prediction.tile")
         self.prediction.check_precision(self.device)

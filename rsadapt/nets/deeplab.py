@@ -214,12 +214,17 @@ def _summed(
         rates: dilation of each branch.
     """
     taps = [weight.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2) for weight in weights]
-    answers = functional.conv2d(features, torch.cat(taps)[..., None, None]).flatten(2)
-    # Not stacked: gradients of a stack's sum share memory, in which a second backward adds to all.
-    total = sum(biases[1:], biases[0])[:, None, None]
-    for part, rate in zip(answers.chunk(len(rates), dim=1), rates, strict=True):
-        total = total + functional.fold(part, features.shape[-2:], 3, dilation=rate, padding=rate)
-    return total
+    # A bias goes with the middle tap, which is not moved. Added to the sum, all biases would have
+    # one gradient in one memory, where a second batch's would be added once for each of them.
+    middles = [functional.pad(bias[:, None], (4, 4)).flatten() for bias in biases]
+    answers = functional.conv2d(features, torch.cat(taps)[..., None, None], torch.cat(middles))
+    parts = answers.flatten(2).chunk(len(rates), dim=1)
+    size = features.shape[-2:]
+    moved = [
+        functional.fold(part, size, 3, dilation=rate, padding=rate)
+        for part, rate in zip(parts, rates, strict=True)
+    ]
+    return torch.stack(moved).sum(0)
 
 
 def _freeze_affine(encoder: nn.Module) -> None:
