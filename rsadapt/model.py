@@ -155,7 +155,7 @@ def answers(parts: Parts, domain: Domain, precision: str = "32-true") -> Answers
         own = next(network.parameters()).dtype  # which images must have
         network.eval()
         with parts.statistics.evaluating(domain), build.autocast(precision, images.device):
-            logits = network(images.to(own))[-1]
+            logits = network.forward(images.to(own))[-1]  # as written, where training compiles it
         height, width = images.shape[-2:]
         return parts.upsample(logits.to(own), size, (height, width))
 

@@ -74,5 +74,5 @@ def test_table_says_what_is_due_when(configuration, tmp_path):
     values["training"] |= {"save_every": 1500, "validate_every": 0}
     (column,) = [c for c in console.plan_table(values).columns if c.header.plain]
     cells = [cell.plain for cell in column.cells]
-    assert any(cell.startswith("every 1,500 steps and at the end, about") for cell in cells)
+    assert any(cell.startswith("every 1,500 steps and at the end, 2 of about") for cell in cells)
     assert cells[-1] == "at the end"
