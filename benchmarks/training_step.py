@@ -33,6 +33,7 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
 from rsadapt import build, config
+from rsadapt.adapt.feed import Feed
 from rsadapt.adapt.trainer import Learner, _step
 from rsadapt.sample import Batch
 
@@ -184,7 +185,8 @@ def prepare(
     source, target = batch(tile, size, labelled=True), batch(tile, size, labelled=False)
     if way == "plain":
         return lambda: plain_step(learner, source, target), learner
-    return lambda: _step(learner, 1, repeat(source), repeat(target)), learner
+    feed = Feed(repeat(source), repeat(target), device=learner.fabric.device, pairs=0)
+    return lambda: _step(learner, 1, feed), learner
 
 
 def batch(tile: int, size: int, *, labelled: bool) -> Batch:
