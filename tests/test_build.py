@@ -684,10 +684,18 @@ def test_double_precision_is_that_of_the_whole_process(settings):
 
 @pytest.mark.parametrize(
     ("changes", "lie"),
-    [((), True), (("device.channels_last=true",), True), (("device.channels_last=false",), False)],
+    [
+        ((), True),
+        (("device.precision=64-true",), False),
+        (("device.precision=64-true", "device.channels_last=true"), True),
+        (("device.channels_last=false",), False),
+    ],
 )
-def test_channels_of_networks_lie_last_on_the_cpu_unless_told_otherwise(settings, changes, lie):
-    parts = build.learner(settings("device.accelerator=cpu", *changes), 4).parts
+def test_channels_of_networks_lie_last_where_the_cpu_gains_by_it(settings, changes, lie):
+    try:
+        parts = build.learner(settings("device.accelerator=cpu", *changes), 4).parts
+    finally:
+        build.set_process(settings())
     for network in (parts.network, *parts.others.values()):
         weight = next(p for p in network.parameters() if p.ndim == 4 and p.shape[2] > 1)
         assert weight.is_contiguous(memory_format=torch.channels_last) is lie

@@ -184,7 +184,8 @@ def lay_out(settings: config.Configuration, module: nn.Module) -> None:
     channels_last = chosen.channels_last
     if channels_last is None:
         tensor_cores = not chosen.precision.endswith("-true")  # which ask for it
-        channels_last = tensor_cores or _device_type(settings) == "cpu"
+        single = chosen.precision == "32-true"  # oneDNN, which gains by it, computes no float64
+        channels_last = tensor_cores or (single and _device_type(settings) == "cpu")
     if channels_last:
         module.to(memory_format=torch.channels_last)
 

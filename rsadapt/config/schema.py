@@ -526,8 +526,9 @@ class DeviceSettings(Settings):
     """Of the CPU; PyTorch's choice unless given. Small networks want one: more gain little, change
     the last digits, and wait for one another where the machine is busy."""
     channels_last: bool | None = None
-    """Whether networks keep the channels of a cell side by side. Unless given so on the CPU, where
-    a ResNet's step takes 7 % less for it, and on GPUs where they compute in half precision."""
+    """Whether networks keep the channels of a cell side by side; rounding differs. Unless given so
+    on the CPU in float32, where a ResNet's step may take some per cent less for it, and on GPUs
+    where they compute in half precision."""
     compile: bool = False
     """Whether PyTorch compiles networks and discriminators, which takes minutes at the start. It
     needs a C++ compiler; results differ in their last digits."""
