@@ -7,10 +7,10 @@
 The plain step is written here, as the published training loop is ordered: eager, float32,
 contiguous, every loss from full-size logits, target maps judged for the network and again for the
 discriminators. It has the layers and weights of rsadapt's step, which is measured with its default
-settings, and with `training.recompute`. Steps are timed by turns in one process; peak memory is
-taken of each way in a process of its own, above what it holds once everything is imported. Losses
-and weights are compared after three steps in float64. Images and labels are random. Results:
-results/training_step.json.
+settings, and with `training.recompute`. Steps are timed by turns in one process, those that
+recompute in another, whose heap they change; peak memory is taken of each way in a process of its
+own, above what it holds once everything is imported. Losses and weights are compared after three
+steps in float64. Images and labels are random. Results: results/training_step.json.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def main() -> None:
 
 def measure(case: tuple[str, int, int], turns: int) -> Values:
     """Times, memory and a profile of a case, with the ratios to the plain step."""
-    times = alone(timed, case, turns)
+    times = alone(timed, ("plain", "rsadapt"), case, turns)
+    times |= alone(timed, ("recompute",), case, turns)  # which changes the heap of its process
     memory = {way: alone(peak, way, case) for way in WAYS}
     plain, base = times["plain"]["median"], memory["plain"]
     return {
@@ -100,9 +101,9 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
         return pool.submit(function, *arguments).result()
 
 
-def timed(case: tuple[str, int, int], turns: int) -> dict[str, Values]:
+def timed(ways: tuple[str, ...], case: tuple[str, int, int], turns: int) -> dict[str, Values]:
     """Seconds of a step each way, by turns."""
-    steps = {way: prepare(way, case)[0] for way in WAYS}
+    steps = {way: prepare(way, case)[0] for way in ways}
     found = interleaved(steps, repeats=turns, warm_up=1)
     return {
         way: {

@@ -23,6 +23,7 @@ from rsadapt.adapt.source_only import SourceOnly
 from rsadapt.adapt.trainer import Learner, Schedule
 from rsadapt.build.compilation import compiled
 from rsadapt.build.configuration import class_scheme
+from rsadapt.build.heap import give_back_large_tensors
 from rsadapt.build.precision import (
     check_precision,
     fabric_precision,
@@ -129,6 +130,8 @@ def learner(settings: config.Configuration, bands: int) -> Learner:
             )
     for module in (segmenter, *others.values()):
         _arrange(settings, module)
+    if settings.training.recompute and _device_type(settings) == "cpu":
+        give_back_large_tensors()
     return Learner(
         Parts(segmenter, segmenter.upsample, statistics(settings, segmenter), others),
         optimisers,

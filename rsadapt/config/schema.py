@@ -415,7 +415,8 @@ class TrainingSettings(Settings):
     """Height and width of a training window, pixels."""
     recompute: bool = False
     """Whether the encoder's blocks run again where gradients are taken instead of keeping what lies
-    within them ("activation checkpointing"): less memory, more time, equal results."""
+    within them ("activation checkpointing"): less memory, more time, equal results. On the CPU the
+    process also gives large freed tensors back to the system, see `rsadapt.build.heap`."""
     sampling: Literal["uniform", "class_rarity", "label_presence"] = "uniform"
     """Where windows of the labelled source lie: anywhere; at pixels of a class that is drawn the
     more often the rarer it is (DAFormer); or at labelled pixels, of which each is as likely. The
