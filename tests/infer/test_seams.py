@@ -25,4 +25,5 @@ def test_a_trained_network_draws_no_borders_of_tiles(tmp_path, monkeypatch):
     for tiles, most in (((512, "whole"), 0.01), ((1024, "whole"), 0.001), ((512, 1024), 0.01)):
         row = rows[tiles]
         assert 0 < row["share"] < most
-        assert row["along borders"] < 1.1 * row["elsewhere"]  # measured: 0.2 to 0.98 times
+        # Measured of three trainings: 0.2 to 1.12 times; overlapping by 128, 2.3 to 3.1 times.
+        assert row["along borders"] < 1.3 * row["elsewhere"]
