@@ -160,11 +160,13 @@ def train(
             saved = last or due(done, schedule.save_every) or stop
             if saved:
                 keep(done)
-            if not last and due(done, schedule.validate_every):
+            scored = not last and due(done, schedule.validate_every)
+            if scored:
                 validate(done)
+            if saved or scored:  # a signal may have come meanwhile
                 stop = ranks.any_of(bool(caught))
             if stop:
-                if not saved:  # the signal came while validating
+                if not saved:
                     keep(done)
                 raise InterruptedTrainingError(
                     f"stopped at step {done} of {schedule.steps}; the state is saved"
