@@ -738,7 +738,7 @@ def test_adversarial_weight_that_is_far_too_large_drives_classes_out(run):
     rate = "optimiser.rate=0.01"
     base = run("base", rate, "training.steps=150", "method={name: source_only}")
     found = []
-    for weight in (10, 0):
+    for weight in (300, 0):  # on seeds 0 to 2; 10 drives none out on seed 0
         rules = f"adversarial: [0, {weight}], discriminator_rate: 0.005, discriminator_width: 8"
         change = [rate, "training.steps=100", f"init_from={base.run.path}"]
         events = run(
