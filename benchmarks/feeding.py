@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ from loading import draw
 from timing import Spread, interleaved, machine
 
 from rsadapt import build, config
-from rsadapt.data.augment import Augmenter
+from rsadapt.data.augment import Augmentation, Augmenter
 from rsadapt.data.procedural.world import write_world
 from rsadapt.data.stream import stream
 from rsadapt.data.supply import TRIAL, WARM
@@ -44,17 +44,7 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 WORKERS = ("0", "1", "2", "auto")
 SKIPPED = WARM + TRIAL
 FRAMES = 6
-AUGMENTATIONS = (
-    "dihedral",
-    "flip",
-    "rotate",
-    "scale",
-    "brightness",
-    "contrast",
-    "band_scale",
-    "noise",
-    "blur",
-)
+AUGMENTATIONS = get_args(Augmentation)
 
 Values = dict[str, Any]
 

@@ -78,10 +78,12 @@ class Curves:
             self._writer.add_text("warnings", text, event["step"])
         self._writer.flush()
 
-    def show_tiles(self, step: int, parts: Parts, device: torch.device) -> None:
+    def show_tiles(
+        self, step: int, parts: Parts, device: torch.device, precision: str = "32-true"
+    ) -> None:
         """Write each tile beside its label, where it has one, and beside what is predicted now."""
         for domain, samples in self._tiles.items():
-            predict = answers(parts, domain)
+            predict = answers(parts, domain, precision)
             what = "image, label, prediction" if domain == "source" else "image, prediction"
             for number, sample in enumerate(samples):
                 height, width = sample.valid.shape

@@ -192,7 +192,8 @@ class Session:
                 progress=self._progress,
             )
             if self._curves is not None:
-                self._curves.show_tiles(done, self._learner.parts, device)
+                precision = build.inference(self._settings)
+                self._curves.show_tiles(done, self._learner.parts, device, precision)
         self._watching.tell({"step": done, "validation": reports})
         ranks.wait()  # all may read what is written
 

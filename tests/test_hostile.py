@@ -1,7 +1,6 @@
 """Files that would run code where they are unpickled are refused, wherever they are read."""
 
 import io
-import os
 import pickle
 import shutil
 from pathlib import PurePath
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from canary import Canary
 from typer.testing import CliRunner
 
 from rsadapt.adapt import checkpoint
@@ -17,16 +17,6 @@ from rsadapt.cli import app
 from rsadapt.data.prepared import Prepared
 from rsadapt.errors import DataError
 from rsadapt.nets.encoder import imagenet_url
-
-
-class Canary:
-    """Makes a folder where it is unpickled."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
 
 
 @pytest.fixture

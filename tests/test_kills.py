@@ -8,7 +8,7 @@ import signal
 import time
 
 import pytest
-import torch
+from nested import same
 
 from rsadapt import config, weights
 from rsadapt.adapt import checkpoint
@@ -92,17 +92,6 @@ def log(run):
             event.pop(timed, None)
         event.get("figures", {}).pop("images_per_second", None)
     return [json.dumps(event) for event in lines]
-
-
-def same(one, two):
-    """Whether nested states are the same to the bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, two)
-    if isinstance(one, dict):
-        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(two) and all(map(same, one, two))
-    return one == two
 
 
 def survive(runs, kills, draw, *, each=3, workers=(0,)):

@@ -13,6 +13,7 @@ import pytest
 import rasterio
 import torch
 import yaml
+from nested import same
 from rasterio.crs import CRS
 
 from rsadapt import build, config, weights
@@ -67,17 +68,6 @@ def own_world(values, tmp_path):
 
 def state(outcome):
     return checkpoint.load(outcome.run.checkpoint)
-
-
-def same(one, two):
-    """Whether nested states are the same to the bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, two)
-    if isinstance(one, dict):
-        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(two) and all(map(same, one, two))
-    return one == two
 
 
 def same_learning(one, two):

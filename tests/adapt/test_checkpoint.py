@@ -1,12 +1,12 @@
 """Checkpoints: whole or not at all, and never code."""
 
 import argparse
-import os
 import pickle
 import zipfile
 
 import pytest
 import torch
+from canary import Canary
 
 from rsadapt.adapt.checkpoint import load, save
 from rsadapt.errors import CheckpointError, DamagedCheckpointError, MissingFileError
@@ -18,16 +18,6 @@ STATE = {
     "optimisers": {"network": {"state": {}, "param_groups": [{"betas": (0.9, 0.99)}]}},
     "random": torch.arange(9, dtype=torch.uint8),
 }
-
-
-class Canary:
-    """An object that makes a folder when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
+from nested import same
 from torch import nn
 from torch.nn import functional
 
@@ -89,17 +90,6 @@ def trained(found, start, stop):
         save=lambda _: None,
     )
     return gather(found)
-
-
-def same(one, two):
-    """Whether nested states are the same to the bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, two)
-    if isinstance(one, dict):
-        return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(two) and all(map(same, one, two))
-    return one == two
 
 
 @pytest.mark.parametrize("forgotten", [None, "pool", "teacher", "random", "optimisers"])
