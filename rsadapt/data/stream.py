@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing.process import BaseProcess
+from types import TracebackType
 from typing import Protocol
 
 import torch
@@ -104,7 +105,7 @@ def stream(
         sampler=_Share(start, batch_size, rank, ranks),
         num_workers=workers,
         pin_memory=pin,
-        worker_init_fn=_leave_signals_to_the_trainer,
+        worker_init_fn=begin_worker,
         generator=torch.Generator(),  # else the loader draws from torch's own random state
         multiprocessing_context=FORK if workers else None,
     )
@@ -178,10 +179,22 @@ def _end_workers(batches: Iterator[Made]) -> None:
             worker.join()
 
 
-def _leave_signals_to_the_trainer(_worker: int) -> None:
-    """Keep a worker alive when Ctrl-C reaches the whole process group: the trainer saves first."""
+def begin_worker(_worker: int) -> None:
+    """Let a worker's end be the trainer's doing alone, and let it say nothing of the trainer's.
+
+    Ctrl-C reaches the whole process group, and the trainer saves first. Where the trainer is
+    killed, the thread that hands batches over would tell of the broken connection at length.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    sys.excepthook = _tell_unless_the_trainer_went
+
+
+def _tell_unless_the_trainer_went(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if not isinstance(error, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
 
 
 class Dealt:

@@ -3,13 +3,15 @@
 import multiprocessing
 import os
 import signal
+import socket
 from itertools import islice
+from multiprocessing.reduction import DupFd
 
 import numpy as np
 import pytest
 import torch
 
-from rsadapt.data.stream import Dealt, in_order, stream
+from rsadapt.data.stream import Dealt, begin_worker, in_order, stream
 from rsadapt.errors import DataError, WorkerError
 from rsadapt.sample import Sample
 
@@ -104,6 +106,28 @@ def test_a_worker_that_was_killed_is_told_when_its_batch_is_due(number):
     with pytest.raises(WorkerError, match=f"was ended by {number.name}, .*; --resume goes on"):
         list(islice(batches, 5))
     assert set(multiprocessing.active_children()) <= others
+
+
+def hand_over(addresses, done):
+    """Offer a file, as workers do with each batch, and stay until all was tried."""
+    begin_worker(0)
+    addresses.put(DupFd(0)._id[0])
+    done.wait()
+
+
+def test_a_worker_says_nothing_of_a_trainer_that_went_amid_a_batch(capfd):
+    fork = multiprocessing.get_context("fork")
+    addresses, done = fork.Queue(), fork.Event()
+    worker = fork.Process(target=hand_over, args=(addresses, done))
+    worker.start()
+    address = addresses.get()
+    for _ in range(2):  # the second is answered once the first one's end was seen
+        with socket.socket(socket.AF_UNIX) as trainer:
+            trainer.connect(address)
+            trainer.recv(1)
+    done.set()
+    worker.join()
+    assert capfd.readouterr().err == ""
 
 
 def test_costs_are_told_batch_by_batch():
