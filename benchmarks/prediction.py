@@ -431,6 +431,9 @@ def with_torchgeo(scene: Path, predict: Callable[[Tensor], Tensor], out: Path) -
 SEAM_SIDE = 1500  # no whole number of cells of 8 pixels less a tile: the last tiles are moved
 SEAM_TILES = (256, 512, 1024)
 SEAM_OVERLAPS = (128, 192)
+SEAM_SEEDS = (200, 201, 202, 203)
+"""Of the worlds whose scenes are counted together; the first is trained on."""
+
 NEAR = 8
 """Pixels from a border within which a pixel lies along it."""
 
@@ -443,42 +446,54 @@ SEAM_NETWORKS: dict[str, Values] = {
 
 def seams(folder: Path) -> Values:
     """Train networks briefly, and hold their maps from tiles of several sizes together."""
-    write_world(folder / "world", seed=200, size=SEAM_SIDE)
+    worlds = [folder / f"world-{seed}" for seed in SEAM_SEEDS]
+    for world, seed in zip(worlds, SEAM_SEEDS, strict=True):
+        write_world(world, seed=seed, size=SEAM_SIDE)
     return {
-        "what": f"class pixels of a scene of {SEAM_SIDE} x {SEAM_SIDE} that differ, as shares: of "
-        f"all, of those within {NEAR} pixels of a border of tiles of either map (hann: where a "
-        "share begins, ends, or passes one half), and of the others; 'whole' is the scene as one "
-        "tile; DeepLab on ResNet-18, trained on windows of the scene itself",
+        "what": f"class pixels of {len(SEAM_SEEDS)} scenes of {SEAM_SIDE} x {SEAM_SIDE} that "
+        "differ, as shares of all; and farther from the scene's own edge than tiles overlap, where "
+        f"all maps see the same edge and no border of tiles lies, of those within {NEAR} pixels of "
+        "a border of tiles of either map (hann: where a share begins, ends, or passes one half) "
+        "and of the others; 'whole' is the scene as one tile; DeepLab on ResNet-18, trained on "
+        "windows of the first scene",
         "networks": {
-            name: alone(measured_seams, folder / "world", folder / f"run-{number}", changes)
+            name: alone(measured_seams, worlds, folder / f"run-{number}", changes)
             for number, (name, changes) in enumerate(SEAM_NETWORKS.items())
         },
     }
 
 
 def measured_seams(
-    world: Path, run: Path, changes: Values, overlaps: Sequence[int] = SEAM_OVERLAPS
+    worlds: Sequence[Path], run: Path, changes: Values, overlaps: Sequence[int] = SEAM_OVERLAPS
 ) -> Values:
-    """Differing class pixels of a scene along the borders of tiles and elsewhere."""
-    settings = seam_settings(world, changes)
-    started = time.perf_counter()
-    train_run(settings, run)
-    trained = time.perf_counter() - started
-    model = load(run)
-    scene = world / "source" / "scene_1.tif"
-    raster, cell = Raster(scene), network_of(model.parts).stride
-    network = Network(
-        remembering(probabilities(model.parts, "source")),
-        model.facts.normalise["source"],
-        model.facts.bands,
-        len(model.scheme),
-        batch_size=1,
-    )
+    """Differing class pixels of scenes along the borders of tiles and elsewhere.
 
-    def classes(tile: int, overlap: int, blending: Blending = "hann") -> NDArray[np.uint8]:
+    Args:
+        worlds: pairs of regions; of each the source's scene is mapped. The first is trained on.
+        run: folder for what is trained.
+        changes: of the network and its training.
+        overlaps: of tiles, pixels.
+    """
+    settings = seam_settings(worlds[0], changes)
+    train_run(settings, run)
+    model = load(run)
+    cell = network_of(model.parts).stride
+    scenes = [world / "source" / "scene_1.tif" for world in worlds]
+    answers = [remembering(probabilities(model.parts, "source")) for _ in scenes]
+
+    def classes(
+        number: int, tile: int, overlap: int, blending: Blending = "hann"
+    ) -> NDArray[np.uint8]:
+        network = Network(
+            answers[number],
+            model.facts.normalise["source"],
+            model.facts.bands,
+            len(model.scheme),
+            batch_size=1,
+        )
         with TemporaryDirectory(dir=run) as out:
             written = predict_scene(
-                raster,
+                Raster(scenes[number]),
                 Path(out) / "maps",
                 network=network,
                 layers=layers(["classes"], model.scheme),
@@ -487,30 +502,33 @@ def measured_seams(
             )
             return Raster(written.layers["classes"]).read()[0][0]
 
-    whole = classes(SEAM_SIDE, 0)
-    label = Raster(scene.parent / "labels" / scene.name).read()[0][0]
+    numbers = range(len(scenes))
+    whole = [classes(number, SEAM_SIDE, 0) for number in numbers]
+    label = Raster(scenes[0].parent / "labels" / scenes[0].name).read()[0][0]
     labelled = np.isin(label, model.scheme.codes)
     found: Values = {
         "rates": list(settings.network.rates),
         "training": {
             "windows": settings.training.tile,
             "steps": settings.training.steps,
-            "seconds": round(trained),
             "right pixels of the whole image at once": round(
-                float((whole == label)[labelled].mean()), 4
+                float((whole[0] == label)[labelled].mean()), 4
             ),
         },
         "rows": [],
     }
     for overlap in overlaps:
         for blending in ("crop", "hann"):
-            maps = {tile: classes(tile, overlap, blending) for tile in SEAM_TILES}
+            maps = {
+                tile: [classes(number, tile, overlap, blending) for number in numbers]
+                for tile in SEAM_TILES
+            } | {"whole": whole}
             borders = {tile: along_borders(tile, overlap, blending, cell) for tile in SEAM_TILES}
             for one, other in (*((tile, "whole") for tile in SEAM_TILES), *pairwise(SEAM_TILES)):
                 near = borders[one] | borders.get(other, False)
-                differing = maps[one] != (whole if other == "whole" else maps[other])
+                differing = np.stack([a != b for a, b in zip(maps[one], maps[other], strict=True)])
                 row = {"overlap": overlap, "blending": blending, "tiles": [one, other]}
-                found["rows"].append(row | shares(differing, near))
+                found["rows"].append(row | shares(differing, near, edge=overlap))
                 print(found["rows"][-1], flush=True)
     return found
 
@@ -556,9 +574,11 @@ def borders_between(before: Span, after: Span) -> set[int]:
     return {after.start, before.stop, (after.start + before.stop) // 2}
 
 
-def shares(differing: NDArray[np.bool_], near: NDArray[np.bool_]) -> Values:
-    """Shares of differing pixels."""
-    along, elsewhere = differing[near].mean(), differing[~near].mean()
+def shares(differing: NDArray[np.bool_], near: NDArray[np.bool_], *, edge: int) -> Values:
+    """Shares of differing pixels [scenes, rows, cols], of all and of those away from the edge."""
+    inner = slice(edge, -edge)
+    inside, near = differing[:, inner, inner], near[inner, inner]
+    along, elsewhere = inside[:, near].mean(), inside[:, ~near].mean()
     return {
         "pixels": int(differing.sum()),
         "share": round(float(differing.mean()), 5),

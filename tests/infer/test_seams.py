@@ -22,28 +22,21 @@ def rows(tmp_path_factory):
     prediction.write_world(folder / "world", seed=200, size=prediction.SEAM_SIDE)
     changes = prediction.SEAM_NETWORKS["sees as far as it was trained"]
     usual = PredictionSettings()
-    found = prediction.measured_seams(folder / "world", folder / "run", changes, [usual.overlap])
+    found = prediction.measured_seams([folder / "world"], folder / "run", changes, [usual.overlap])
     assert found["training"]["right pixels of the whole image at once"] > 0.7
     return {tuple(row["tiles"]): row for row in found["rows"] if row["blending"] == usual.blending}
 
 
 @pytest.mark.parametrize(
-    ("tiles", "most"), [((512, "whole"), 0.01), ((1024, "whole"), 0.001), ((512, 1024), 0.01)]
-)
-def test_few_pixels_change_with_the_tile(rows, tiles, most):
-    assert 0 < rows[tiles]["share"] < most
-
-
-@pytest.mark.parametrize(
-    "tiles",
+    ("tiles", "most"),
     [
-        (512, "whole"),
-        (1024, "whole"),
-        pytest.param(
-            (512, 1024),
-            marks=pytest.mark.xfail(reason="measured: 0.98 to 1.17 times as many", strict=False),
-        ),
+        ((256, "whole"), 0.03),
+        ((512, "whole"), 0.01),
+        ((1024, "whole"), 0.001),
+        ((256, 512), 0.03),
+        ((512, 1024), 0.01),
     ],
 )
-def test_no_more_of_them_lie_along_borders(rows, tiles):
+def test_few_pixels_change_with_the_tile_and_not_along_its_borders(rows, tiles, most):
+    assert 0 < rows[tiles]["share"] < most
     assert rows[tiles]["along borders"] < 1.1 * rows[tiles]["elsewhere"]
