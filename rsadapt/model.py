@@ -16,6 +16,7 @@ from rsadapt import build, checkpoints, config, weights
 from rsadapt.adapt import checkpoint, ranks
 from rsadapt.adapt.batch_norm import Domain
 from rsadapt.adapt.method import Parts
+from rsadapt.adapt.state import answering
 from rsadapt.classes import ClassScheme
 from rsadapt.errors import CheckpointError, ConfigError, MissingFileError
 from rsadapt.geo.normalise import Normaliser
@@ -202,8 +203,9 @@ def load(path: Path) -> Model:
     checkpoint.require(state, PARTS, where=file)
     facts = Facts.from_json(state["facts"], where=file)
     parts = _parts(facts.settings, facts.bands)
-    weights.load_all(parts.network, state["network"], where=file)
-    parts.statistics.load_state_dict(state["statistics"])
+    tensors, statistics = answering(state)
+    weights.load_all(parts.network, tensors, where=file)
+    parts.statistics.load_state_dict(statistics)
     return _on_device(parts, facts, state["step"], file)
 
 
@@ -412,8 +414,9 @@ def warm_start(parts: Parts, settings: config.Configuration, bands: tuple[int, .
             f"{file}: has another class table ({_listed(theirs)}) than the configuration "
             f"({_listed(ours)}); start from a run of the same classes"
         )
-    weights.load_all(parts.network, state["network"], where=file)
-    parts.statistics.load_state_dict(state["statistics"])
+    tensors, statistics = answering(state)
+    weights.load_all(parts.network, tensors, where=file)
+    parts.statistics.load_state_dict(statistics)
     known = {taken.fingerprint: taken.statistics for taken in facts.statistics.values()}
     return Start(settings.init_from, facts.normalise["source"], known)
 

@@ -159,7 +159,7 @@ class Session:
         """Write the network for other programs, unless it is there as of `done` steps."""
         file = self._run.weights
         if _written_step(file) != done:
-            tensors = self._learner.parts.network.state_dict()
+            tensors = self._learner.parts.answering.network.state_dict()
             weights.write_safetensors(file, tensors, self._facts.told(done))
 
     def _cure(self) -> str:
@@ -186,14 +186,14 @@ class Session:
         with self._watching.pause():
             reports = score(
                 self._places.scored(),
-                self._learner.parts,
+                self._learner.parts.answering,
                 self._facts,
                 device=device,
                 progress=self._progress,
             )
             if self._curves is not None:
                 precision = build.inference(self._settings)
-                self._curves.show_tiles(done, self._learner.parts, device, precision)
+                self._curves.show_tiles(done, self._learner.parts.answering, device, precision)
         self._watching.tell({"step": done, "validation": reports})
         ranks.wait()  # all may read what is written
 

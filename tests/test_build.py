@@ -18,7 +18,6 @@ from shapely import box
 
 from rsadapt import build, config
 from rsadapt.adapt.adapted_batch_norm import AdaptedBatchNorm
-from rsadapt.adapt.adversarial import Game
 from rsadapt.adapt.feature_space import FeatureSpace
 from rsadapt.adapt.output_space import OutputSpace
 from rsadapt.adapt.sgd import RepeatedSGD
@@ -607,15 +606,15 @@ def test_imagenet_weights_without_a_network_are_told_of(
         ("{name: adapted_batch_norm}", AdaptedBatchNorm()),
         (
             "{name: output_space, adversarial: [0, 1.5], objective: least_squares}",
-            OutputSpace([0.1, 1.0], [0, 1.5], Game("least_squares")),
+            OutputSpace([0.1, 1.0], [0, 1.5], "least_squares"),
         ),
         (
             "{name: output_space, domain_labels: paper, discriminator_output: upsampled}",
-            OutputSpace([0.1, 1.0], [0.0002, 0.001], Game("bce", "paper", upsampled=True)),
+            OutputSpace([0.1, 1.0], [0.0002, 0.001], "bce", "paper", "upsampled"),
         ),
         (
             "{name: feature_space, discriminator_input: upsampled}",
-            FeatureSpace([0.1, 1.0], [0.0, 0.001], Game(), upsampled=True),
+            FeatureSpace([0.1, 1.0], [0.0, 0.001], discriminator_input="upsampled"),
         ),
     ],
 )

@@ -41,6 +41,7 @@ PARTS = {
     "processes": ("", ""),
     "classes": ("errors", ""),
     "config": ("errors", ""),
+    "config.methods": ("errors adapt.method build.methods", ""),
     "run": ("errors whole", ""),
     "geo": ("errors classes", "rasterio geopandas scipy shapely"),
     "sample": ("errors geo.grid", "torch"),

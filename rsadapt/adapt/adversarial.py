@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from annotated_types import Ge, Interval, Len
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
+from torch.optim import Adam
 
 from rsadapt.adapt.batch_norm import Domain
 from rsadapt.adapt.figures import class_shares
-from rsadapt.adapt.method import Backward, Losses, Parts, by_level, needed, weighted_sum
+from rsadapt.adapt.kit import Kit, Trained
+from rsadapt.adapt.method import (
+    Backward,
+    Losses,
+    Method,
+    Parts,
+    Weights,
+    by_level,
+    needed,
+    weighted_sum,
+)
 from rsadapt.adapt.ranks import mean_over_ranks
 from rsadapt.sample import Batch
 
@@ -91,7 +103,7 @@ def valid_share(valid: Tensor, cells: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Adversarial(ABC):
+class Adversarial(Method):
     """A step of Tsai et al. 2018, equations 1 to 5, for any number of levels.
 
     Each level has a discriminator, `discriminator_1` the coarsest, that tells the domains' maps
@@ -102,14 +114,53 @@ class Adversarial(ABC):
 
     Attributes:
         segmentation: weight of the cross-entropy at each level, main level last.
-        adversarial: weight of the adversarial loss at each level.
-        game: its rules.
+        adversarial: weight of the adversarial loss at each level; the published GTA5 values.
+        objective: of the game, see `Game`.
+        domain_labels: what discriminators should answer: the published code has source 0 and
+            target 1.
+        discriminator_output: whether it is brought to image size before the loss: the paper says
+            so, the code does not.
+        discriminator_width: channels of a discriminator's first layer.
+        discriminator_rate: learning rate of the discriminators' Adam optimisers.
+        discriminator_betas: of Adam.
     """
 
-    segmentation: list[float]
-    adversarial: list[float]
-    game: Game = field(default_factory=Game)
-    uses_target: ClassVar[bool] = True
+    segmentation: Weights = field(default_factory=lambda: [0.1, 1.0])
+    adversarial: Weights = field(default_factory=lambda: [0.0002, 0.001])
+    objective: Objective = "bce"
+    domain_labels: DomainLabels = "published"
+    discriminator_output: Literal["cells", "upsampled"] = "cells"
+    discriminator_width: Annotated[int, Ge(1)] = 64
+    discriminator_rate: Annotated[float, Ge(0)] = 1e-4
+    discriminator_betas: Annotated[list[Annotated[float, Interval(ge=0, lt=1)]], Len(2, 2)] = field(
+        default_factory=lambda: [0.9, 0.99]
+    )
+    by_level: ClassVar[tuple[str, ...]] = ("segmentation", "adversarial")
+
+    @property
+    def game(self) -> Game:
+        """The rules."""
+        upsampled = self.discriminator_output == "upsampled"
+        return Game(self.objective, self.domain_labels, upsampled)
+
+    def others(self, kit: Kit) -> dict[str, Trained]:
+        """One discriminator a level."""
+        first, second = self.discriminator_betas
+        return {
+            f"discriminator_{level}": Trained(
+                judge,
+                Adam(judge.parameters(), lr=self.discriminator_rate, betas=(first, second)),
+            )
+            for level, judge in enumerate(self.judges(kit), start=1)
+        }
+
+    @abstractmethod
+    def judges(self, kit: Kit) -> list[nn.Module]:
+        """Make the discriminators, one a level.
+
+        Raises:
+            ConfigError: where training images are too small for them.
+        """
 
     @abstractmethod
     def predict(

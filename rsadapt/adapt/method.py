@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, ClassVar, Protocol
 
+import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
+from rsadapt.adapt import ranks
 from rsadapt.adapt.batch_norm import Domain, DomainStatistics
+from rsadapt.adapt.kit import Kit, Remembered, Trained
 from rsadapt.adapt.losses import probability_maps, segmentation_loss
+from rsadapt.adapt.teacher import Teacher
 from rsadapt.sample import Batch
 
 Losses = dict[str, Tensor]
 Backward = Callable[[Tensor], None]
+
+Weights = list[Annotated[float, Ge(0)]]
+"""Of a loss at each level, main level last."""
 
 
 class Upsample(Protocol):
@@ -23,18 +32,6 @@ class Upsample(Protocol):
         self, logits: Tensor, size: tuple[int, int], image_size: tuple[int, int] | None = None
     ) -> Tensor:
         """Where the image has another size than wanted, `image_size` tells it."""
-        ...
-
-
-class Remembered(Protocol):
-    """What a checkpoint can hold: tensors and plain values, out and in again."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any], /) -> Any:
-        """Restore `state_dict`."""
         ...
 
 
@@ -50,6 +47,10 @@ class Parts:
         memory: what a method remembers and does not train, such as a teacher or a pool of images.
         watched: whether the step at hand is logged; only then a method need give other figures
             than losses, see `rsadapt.adapt.figures`.
+        seed: of the run.
+        done: steps done before the one at hand.
+        steps: of the whole run.
+        pairs: pairs of batches learned from before the one at hand, by each process.
     """
 
     network: nn.Module
@@ -58,6 +59,27 @@ class Parts:
     others: dict[str, nn.Module] = field(default_factory=dict)
     memory: dict[str, Remembered] = field(default_factory=dict)
     watched: bool = False
+    seed: int = 0
+    done: int = 0
+    steps: int = 1
+    pairs: int = 0
+
+    @property
+    def answering(self) -> Parts:
+        """The network that is evaluated and exported, with its statistics: a teacher's if any."""
+        teacher = self.memory.get("teacher")
+        if not isinstance(teacher, Teacher):
+            return self
+        return Parts(teacher.network, self.upsample, teacher.statistics)
+
+    def random(self) -> torch.Generator:
+        """Random numbers of the pair at hand, on the CPU: the same after a resume.
+
+        Every call begins them anew; each process has its own.
+        """
+        number = self.pairs * ranks.count() + ranks.rank()
+        mixed = (self.seed * 0x9E3779B97F4A7C15 + number * 0xBF58476D1CE4E5B9) % 2**63
+        return torch.Generator().manual_seed(mixed)
 
     def cells(self, batch: Batch, domain: Domain) -> list[Tensor]:
         """The network's logits [N, classes, h, w] of a batch, as it gives them, one a level."""
@@ -95,18 +117,56 @@ class Parts:
         self.statistics.train()
 
 
-class Method(Protocol):
-    """One way of learning from two domains: what a training step does, not when."""
+class Method(ABC):
+    """One way of learning from two domains: what a training step does, not when.
 
-    @property
-    def uses_target(self) -> bool:
-        """Whether steps need target batches."""
-        ...
+    A method is a frozen dataclass whose fields are its settings, checked as their types say, and
+    documented under Attributes. One line in `rsadapt.build.methods` makes it known by its name.
+    """
 
+    name: ClassVar[str]
+    """As configurations name it."""
+    uses_target: ClassVar[bool] = True
+    """Whether steps need target batches."""
+    by_level: ClassVar[tuple[str, ...]] = ("segmentation",)
+    """The fields that hold one weight a level."""
+    least_side: ClassVar[int] = 1
+    """Pixels that the shorter side of a training image must have."""
+    needs_policy: ClassVar[str | None] = None
+    """The batch-norm policy that it does not work without."""
+
+    def settings(self) -> dict[str, Any]:
+        """Its name and fields, as a configuration gives them."""
+        return {"name": self.name} | {
+            field.name: getattr(self, field.name)
+            for field in fields(self)  # type: ignore[arg-type]
+        }
+
+    def others(self, kit: Kit) -> dict[str, Trained]:
+        """What it trains beside the network, by name, made fresh.
+
+        Raises:
+            ConfigError: where that cannot be made as its settings ask.
+        """
+        return {}
+
+    def memory(self, kit: Kit) -> dict[str, Remembered]:
+        """What it remembers from step to step and does not train, by name, made fresh.
+
+        What is called "teacher" and is a `Teacher` is what is evaluated, predicted with, exported
+        and started from.
+        """
+        return {}
+
+    def begin(self, parts: Parts) -> None:  # noqa: B027 (most need it not)
+        """Do what is to be done once the initial weights are there, on the device."""
+
+    @abstractmethod
     def step(self, parts: Parts, source: Batch, target: Batch | None, backward: Backward) -> Losses:
         """Add the gradients of one pair of batches to the parameters.
 
-        The trainer clears gradients before, and lets the optimisers step after.
+        The trainer clears gradients before, and lets the optimisers step after. It is also run on
+        tensors without content, to estimate memory: no size may depend on values.
 
         Args:
             parts: the networks.
@@ -117,7 +177,9 @@ class Method(Protocol):
         Returns:
             Named losses, detached, unweighted, for the log, and where `parts.watched` figures.
         """
-        ...
+
+    def after(self, parts: Parts) -> None:  # noqa: B027 (most need it not)
+        """Do what is to be done once the optimisers have stepped; `parts.done` counts that step."""
 
 
 def needed(target: Batch | None) -> Batch:

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
 
 from rsadapt.adapt.adversarial import Adversarial
 from rsadapt.adapt.batch_norm import Domain
+from rsadapt.adapt.kit import Kit
 from rsadapt.adapt.method import Parts
 from rsadapt.sample import Batch
 
 
+@dataclass(frozen=True)
 class OutputSpace(Adversarial):
     """The network learns the source's labels and to make target predictions look like source's.
 
     Discriminators see class probabilities, a level each.
     """
+
+    name: ClassVar[str] = "output_space"
+    least_side: ClassVar[int] = 32  # the stride of the discriminators
+
+    def judges(self, kit: Kit) -> list[nn.Module]:
+        """One a level, of class probabilities."""
+        width = self.discriminator_width
+        return [kit.discriminator(kit.classes, width=width) for _ in kit.channels]
 
     def predict(
         self, parts: Parts, batch: Batch, domain: Domain

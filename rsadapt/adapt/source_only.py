@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-from rsadapt.adapt.method import Backward, Losses, Parts, by_level, weighted_sum
+from rsadapt.adapt.method import Backward, Losses, Method, Parts, Weights, by_level, weighted_sum
 from rsadapt.sample import Batch
 
 
 @dataclass(frozen=True)
-class SourceOnly:
+class SourceOnly(Method):
     """Cross-entropy on source batches at every level.
 
     Attributes:
         segmentation: weight of the cross-entropy at each level, main level last.
     """
 
-    segmentation: list[float]
+    segmentation: Weights = field(default_factory=lambda: [0.1, 1.0])
+    name: ClassVar[str] = "source_only"
     uses_target: ClassVar[bool] = False
 
     def step(self, parts: Parts, source: Batch, target: Batch | None, backward: Backward) -> Losses:

@@ -48,6 +48,16 @@ def restore(learner: Learner, state: dict[str, Any]) -> None:
     _set_random_states(state["random"], learner.fabric.device)
 
 
+def answering(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The weights that a saved learner is evaluated with, and their statistics: a teacher's if any.
+
+    Args:
+        state: see `gather`.
+    """
+    held = state.get("memory", {}).get("teacher", state)
+    return held["network"], held["statistics"]
+
+
 def _random_states(device: torch.device) -> dict[str, torch.Tensor]:
     """Of the CPU's generator and the device's, by type; Python's and NumPy's are never drawn of."""
     states = {"cpu": torch.get_rng_state()}

@@ -67,7 +67,7 @@ class Learner:
     fabric: Fabric
 
     def set_up(self) -> None:
-        """Hand every network and its optimiser to Fabric, which places and wraps them."""
+        """Hand every network and its optimiser to Fabric, and let the method begin."""
         parts, fabric = self.parts, self.fabric
         pair = fabric.setup(parts.network, self.optimisers["network"])
         parts.network, self.optimisers["network"] = pair
@@ -76,6 +76,9 @@ class Learner:
         for network in (parts.network, *parts.others.values()):
             ranks.share(network.state_dict().values())
         ranks.share(parts.statistics.state_dict().values())
+        for kept in parts.memory.values():
+            kept.place(fabric)
+        self.method.begin(parts)
 
     def update(self) -> None:
         """Let every optimiser step; with scaled gradients of which any is not finite, none."""
@@ -151,6 +154,7 @@ def train(
             done = step + 1
             last = done == schedule.steps
             logged = learner.parts.watched = last or due(done, schedule.log_every)
+            learner.parts.done = step
             losses = _step(learner, schedule.accumulate, feed)
             sound.add(done, losses)
             if logged:
@@ -179,7 +183,8 @@ def _step(learner: Learner, accumulate: int, feed: Feed) -> Losses:
     for optimiser in learner.optimisers.values():
         optimiser.zero_grad()
     total: Losses = {}
-    for _ in range(accumulate):
+    for turn in range(accumulate):
+        learner.parts.pairs = learner.parts.done * accumulate + turn
         losses = learner.method.step(
             learner.parts,
             *feed.take(),
@@ -193,6 +198,8 @@ def _step(learner: Learner, accumulate: int, feed: Feed) -> Losses:
         parameters = [parameter for group in groups for parameter in group["params"]]
         ranks.average(parameters, learner.parts.statistics.running())
     learner.update()
+    learner.parts.done += 1
+    learner.method.after(learner.parts)
     return total
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import AdamW, Optimizer
 
 from rsadapt import config
 from rsadapt.adapt import ranks
-from rsadapt.adapt.adapted_batch_norm import AdaptedBatchNorm
-from rsadapt.adapt.adversarial import Game
 from rsadapt.adapt.batch_norm import BatchNormPolicy, DomainStatistics
-from rsadapt.adapt.feature_space import FeatureSpace
+from rsadapt.adapt.kit import Kit
 from rsadapt.adapt.method import Method, Parts
-from rsadapt.adapt.output_space import OutputSpace
 from rsadapt.adapt.rank_batch_norm import synchronised
 from rsadapt.adapt.sgd import RepeatedSGD
-from rsadapt.adapt.source_only import SourceOnly
+from rsadapt.adapt.teacher import Teacher
 from rsadapt.adapt.trainer import Learner, Schedule
 from rsadapt.build.compilation import compiled
 from rsadapt.build.configuration import class_scheme
@@ -92,20 +90,7 @@ def _encoder(chosen: config.NetworkSettings, bands: int) -> Encoder:
 
 def method(settings: config.Configuration) -> Method:
     """What a training step does."""
-    chosen = settings.method
-    if isinstance(chosen, config.SourceOnlySettings):
-        return SourceOnly(chosen.segmentation)
-    if isinstance(chosen, config.AdaptedBatchNormSettings):
-        return AdaptedBatchNorm()
-    game = Game(
-        objective=chosen.objective,
-        labels=chosen.domain_labels,
-        upsampled=chosen.discriminator_output == "upsampled",
-    )
-    if isinstance(chosen, config.FeatureSpaceSettings):
-        upsampled = chosen.discriminator_input == "upsampled"
-        return FeatureSpace(chosen.segmentation, chosen.adversarial, game, upsampled)
-    return OutputSpace(chosen.segmentation, chosen.adversarial, game)
+    return settings.method
 
 
 def learner(settings: config.Configuration, bands: int) -> Learner:
@@ -119,24 +104,48 @@ def learner(settings: config.Configuration, bands: int) -> Learner:
     if settings.network.batch_norm_sync:
         synchronised(segmenter)
     optimisers: dict[str, Optimizer] = {"network": _optimiser(settings, segmenter)}
+    rule, kit = settings.method, _kit(settings, segmenter)
     others: dict[str, nn.Module] = {}
-    chosen = settings.method
-    if isinstance(chosen, config.AdversarialSettings):
-        for name, judge in _discriminators(settings, chosen, segmenter).items():
-            others[name] = judge
-            first, second = chosen.discriminator_betas
-            optimisers[name] = Adam(
-                judge.parameters(), lr=chosen.discriminator_rate, betas=(first, second)
-            )
+    for name, trained in rule.others(kit).items():
+        others[name], optimisers[name] = trained.network, trained.optimiser
+    memory = rule.memory(kit)
     for module in (segmenter, *others.values()):
         _arrange(settings, module)
     if settings.training.recompute and _device_type(settings) == "cpu":
         give_back_large_tensors()
     return Learner(
-        Parts(segmenter, segmenter.upsample, statistics(settings, segmenter), others),
+        Parts(
+            segmenter,
+            segmenter.upsample,
+            statistics(settings, segmenter),
+            others,
+            memory,
+            seed=settings.seed,
+            steps=settings.training.steps,
+        ),
         optimisers,
-        method(settings),
+        rule,
         _fabric(settings),
+    )
+
+
+def _kit(settings: config.Configuration, segmenter: DeepLab) -> Kit:
+    """What the method may make its own networks of."""
+
+    def teacher() -> Teacher:
+        twin = deepcopy(segmenter)
+        lay_out(settings, twin)
+        kept = DomainStatistics(twin, batch_norm_policy(settings), momentum=0)
+        return Teacher(twin, kept)
+
+    return Kit(
+        segmenter,
+        classes=len(class_scheme(settings)),
+        channels=segmenter.channels,
+        stride=segmenter.stride,
+        sides=settings.least_sides(),
+        discriminator=Discriminator,
+        teacher=teacher,
     )
 
 
@@ -191,35 +200,6 @@ def lay_out(settings: config.Configuration, module: nn.Module) -> None:
         channels_last = tensor_cores or (single and _device_type(settings) == "cpu")
     if channels_last:
         module.to(memory_format=torch.channels_last)
-
-
-def _discriminators(
-    settings: config.Configuration, chosen: config.AdversarialSettings, segmenter: DeepLab
-) -> dict[str, Discriminator]:
-    """One for each level, of class probabilities or of features."""
-    width = chosen.discriminator_width
-    if isinstance(chosen, config.FeatureSpaceSettings):
-        reductions = chosen.discriminator_reductions
-        cells = 1 if chosen.discriminator_input == "upsampled" else segmenter.stride
-        _check_feature_maps(settings, least=cells * 2**reductions)
-        judges = [
-            Discriminator(channels, width=width, reductions=reductions)
-            for channels in segmenter.channels
-        ]
-    else:
-        classes = len(class_scheme(settings))
-        judges = [Discriminator(classes, width=width) for _ in range(settings.network.levels)]
-    return {f"discriminator_{level}": judge for level, judge in enumerate(judges, start=1)}
-
-
-def _check_feature_maps(settings: config.Configuration, *, least: int) -> None:
-    """Refuse images, in pixels, whose features are smaller than their discriminator's stride."""
-    for field, pixels in settings.least_sides().items():
-        if pixels < least:
-            raise ConfigError(
-                f"{field} is {pixels}; features of images below {least} pixels are too small for "
-                f"their discriminators; enlarge it or lower method.discriminator_reductions"
-            )
 
 
 def device(settings: config.Configuration) -> torch.device:

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from rsadapt import config
+from rsadapt.adapt.teacher import Teacher
 from rsadapt.adapt.trainer import Learner
 from rsadapt.build.learning import learner
 from rsadapt.build.precision import process_kept
@@ -29,7 +30,7 @@ class MemoryEstimate:
     """The peak memory of a training step of one process, in bytes.
 
     Attributes:
-        parameters: of all networks, with their batch-norm statistics.
+        parameters: of all networks, a teacher too, with their batch-norm statistics.
         gradients: of all that a step trains.
         optimisers: what they remember of it.
         activations: the rest of the peak: both batches, what is kept to take gradients with, logits
@@ -67,7 +68,8 @@ def _of_step(learns: Learner, settings: config.Configuration, bands: int) -> Mem
     from torch._subclasses.fake_tensor import FakeTensorMode  # slow to import
 
     learns.set_up()
-    networks = [learns.parts.network, *learns.parts.others.values()]
+    teachers = [kept.network for kept in learns.parts.memory.values() if isinstance(kept, Teacher)]
+    networks = [learns.parts.network, *learns.parts.others.values(), *teachers]
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with mode, Living() as living:
         for network in networks:

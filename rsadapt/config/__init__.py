@@ -4,35 +4,27 @@ from rsadapt.config.datasets import DatasetSettings, load_dataset
 from rsadapt.config.files import load_yaml, ready, recipe
 from rsadapt.config.reading import assign, change, dump, parse, renewed
 from rsadapt.config.schema import (
-    AdaptedBatchNormSettings,
-    AdversarialSettings,
     ClassSettings,
     Configuration,
-    FeatureSpaceSettings,
     FolderSettings,
     NetworkSettings,
     PredictionSettings,
     Pyramid,
     RegionSettings,
     SizeSettings,
-    SourceOnlySettings,
     SplitSettings,
 )
 
 __all__ = [
-    "AdaptedBatchNormSettings",
-    "AdversarialSettings",
     "ClassSettings",
     "Configuration",
     "DatasetSettings",
-    "FeatureSpaceSettings",
     "FolderSettings",
     "NetworkSettings",
     "PredictionSettings",
     "Pyramid",
     "RegionSettings",
     "SizeSettings",
-    "SourceOnlySettings",
     "SplitSettings",
     "assign",
     "change",

@@ -5,12 +5,26 @@ from __future__ import annotations
 import difflib
 from typing import Any, get_args
 
+from pydantic import BaseModel
+
 from rsadapt.config.schema import GROUPS, UNIONS, Configuration, Settings
 
 
-def explain(fault: dict[str, Any], root: type[Settings] = Configuration) -> str:
-    """Turn one of pydantic's faults with the fields of `root` into a sentence."""
-    path = _path(fault["loc"])
+def explain(
+    fault: dict[str, Any], root: type[BaseModel] = Configuration, *, within: tuple[str, ...] = ()
+) -> str:
+    """Turn one of pydantic's faults into a sentence, or several where it holds others.
+
+    Args:
+        fault: one of `ValidationError.errors()`.
+        root: whose fields are meant.
+        within: where that stands in the configuration.
+    """
+    path = [*within, *_path(fault["loc"])]
+    if fault["type"] == "settings":
+        held = fault["ctx"]
+        inner = (explain(dict(each), held["group"], within=tuple(path)) for each in held["faults"])
+        return "; ".join(inner)
     key = ".".join(path)
     if fault["type"] == "extra_forbidden":
         near = difflib.get_close_matches(path[-1], _known_fields(fault["loc"][:-1], root), 1, 0.5)
@@ -18,6 +32,8 @@ def explain(fault: dict[str, Any], root: type[Settings] = Configuration) -> str:
         return f"unknown key '{key}'{hint}"
     if fault["type"] == "missing":
         return f"'{key}' is missing"
+    if fault["type"] == "sentence":
+        return str(fault["msg"])
     message = fault["msg"].removeprefix("Value error, ")
     if not key:
         return str(message)
@@ -33,7 +49,7 @@ def _path(loc: tuple[str | int, ...]) -> list[str]:
     ]
 
 
-def _known_fields(loc: tuple[str | int, ...], root: type[Settings]) -> list[str]:
+def _known_fields(loc: tuple[str | int, ...], root: type[BaseModel]) -> list[str]:
     """The names of the fields of the group at a place in the configuration."""
     group = root
     for part in loc:

@@ -7,23 +7,20 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
+    PlainSerializer,
+    PlainValidator,
     Tag,
+    ValidationError,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
+from rsadapt.config.methods import STRICT, Method, method_group, read_method
 from rsadapt.errors import ConfigError
 
 Pyramid = Literal["all", "first_two"]
-
-LEAST_ADVERSARIAL_TILE = 32
-"""Pixels: the stride of the discriminators."""
-
-
-Weight = Annotated[float, Field(ge=0)]
-"""Of a loss."""
 
 HexColour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 """As "#rrggbb"."""
@@ -45,7 +42,7 @@ def _border(value: Any) -> Any:
 class Settings(BaseModel):
     """A group of fields; unknown ones are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = STRICT
 
 
 class ClassSettings(Settings):
@@ -286,76 +283,24 @@ class NetworkSettings(Settings):
     """Of several processes: normalise a training batch by those of all, and not by its own."""
 
 
-class SourceOnlySettings(Settings):
-    """Train on the labelled source alone."""
-
-    name: Literal["source_only"]
-    segmentation: list[Weight] = [0.1, 1.0]
-    """Weight of the cross-entropy at each level, main level last."""
-
-
-class AdaptedBatchNormSettings(Settings):
-    """Let a trained network's batch-norm statistics move to the target, and nothing else."""
-
-    name: Literal["adapted_batch_norm"]
+def _method(value: Any) -> Method:
+    """Read a method's settings; what is wrong with them becomes one fault of the configuration."""
+    try:
+        return read_method(value)
+    except ConfigError as error:
+        raise PydanticCustomError("sentence", "{words}", {"words": str(error)}) from error
+    except ValidationError as error:
+        faults = {"faults": error.errors(), "group": method_group(value["name"])}
+        raise PydanticCustomError("settings", "wrong settings", faults) from error
 
 
-class AdversarialSettings(Settings):
-    """What adversarial methods share."""
-
-    segmentation: list[Weight] = [0.1, 1.0]
-    """Weight of the cross-entropy at each level, main level last."""
-    adversarial: list[Weight] = [0.0002, 0.001]
-    """Weight of the adversarial loss at each level; the published GTA5 values."""
-    objective: Literal["bce", "least_squares"] = "bce"
-    domain_labels: Literal["published", "paper"] = "published"
-    """What discriminators should answer: the published code has source 0 and target 1."""
-    discriminator_output: Literal["cells", "upsampled"] = "cells"
-    """Whether it is brought to image size before the loss: the paper says so, the code does not."""
-    discriminator_width: Annotated[int, Field(ge=1)] = 64
-    """Channels of a discriminator's first layer."""
-    discriminator_rate: Annotated[float, Field(ge=0)] = 1e-4
-    """Learning rate of the discriminators' Adam optimisers."""
-    discriminator_betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
-        default=[0.9, 0.99], min_length=2, max_length=2
-    )
-    """Of Adam."""
+def _given(method: Method) -> dict[str, Any]:
+    return method.settings()
 
 
-class OutputSpaceSettings(AdversarialSettings):
-    """AdaptSegNet: adversarial adaptation in output space (Tsai et al. 2018)."""
-
-    name: Literal["output_space"]
-
-
-class FeatureSpaceSettings(AdversarialSettings):
-    """Adversarial adaptation in feature space, the baseline of AdaptSegNet."""
-
-    name: Literal["feature_space"]
-    adversarial: list[Weight] = [0.0, 0.001]
-    """Weight of the adversarial loss at each level; the published one, at the main level."""
-    discriminator_input: Literal["cells", "upsampled"] = "cells"
-    """Whether features are brought to image size before they are judged. The authors did so (issue
-    41 of their repository) and used the output-space discriminator, of 5 reductions; 2048 channels
-    of a 1024 x 512 image take 4 GiB."""
-    discriminator_reductions: Annotated[int, Field(ge=0, le=5)] = 2
-    """How many of a discriminator's five layers halve what they see. Features lie at stride 8
-    already, so that 2 gives the output-space discriminator's stride of 32 pixels."""
-
-
-MethodSettings = Annotated[
-    SourceOnlySettings | AdaptedBatchNormSettings | OutputSpaceSettings | FeatureSpaceSettings,
-    Field(discriminator="name"),
-]
-METHOD_GROUPS: dict[str, type[Settings]] = {
-    "source_only": SourceOnlySettings,
-    "adapted_batch_norm": AdaptedBatchNormSettings,
-    "output_space": OutputSpaceSettings,
-    "feature_space": FeatureSpaceSettings,
-}
-GROUPS = DOMAIN_GROUPS | METHOD_GROUPS
+GROUPS = DOMAIN_GROUPS
 """What pydantic calls the members of unions, in the places it reports."""
-UNIONS = ("method", "source", "target")
+UNIONS = ("source", "target")
 """The fields that are unions."""
 
 
@@ -563,7 +508,8 @@ class Configuration(Settings):
     source: DomainSettings
     target: DomainSettings
     network: NetworkSettings = NetworkSettings()
-    method: MethodSettings
+    method: Annotated[Method, PlainValidator(_method), PlainSerializer(_given)]
+    """A name, and what that method's class declares, see `rsadapt.build.methods`."""
     optimiser: OptimiserSettings = OptimiserSettings()
     training: TrainingSettings = TrainingSettings()
     prediction: PredictionSettings = PredictionSettings()
@@ -582,9 +528,9 @@ class Configuration(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Configuration:
-        for field in ("segmentation", "adversarial"):
-            weights = getattr(self.method, field, None)
-            if weights is not None and len(weights) != self.network.levels:
+        for field in self.method.by_level:
+            weights = getattr(self.method, field)
+            if len(weights) != self.network.levels:
                 raise ValueError(
                     f"method.{field} has {len(weights)} weights and network.levels is "
                     f"{self.network.levels}; give one weight a level, main level last"
@@ -634,22 +580,21 @@ class Configuration(Settings):
         chosen = self.network
         if chosen.batch_norm_sync and (chosen.encoder == "vgg16" or chosen.batch_norm == "frozen"):
             raise ValueError("network.batch_norm_sync: no batch norm here goes by its batches")
-        if self.method.name != "adapted_batch_norm":
+        policy = self.method.needs_policy
+        if policy is None:
             return
         if self.network.encoder == "vgg16":
-            raise ValueError("method adapted_batch_norm: vgg16 has no batch norm to adapt")
-        if self.network.batch_norm != "per_domain":
-            raise ValueError("method adapted_batch_norm needs network.batch_norm: per_domain")
+            raise ValueError(f"method {self.method.name}: vgg16 has no batch norm to adapt")
+        if self.network.batch_norm != policy:
+            raise ValueError(f"method {self.method.name} needs network.batch_norm: {policy}")
 
     def _check_sizes(self) -> None:
-        """Refuse images that the discriminators of output_space cannot judge."""
-        if self.method.name != "output_space":
-            return
+        """Refuse images that a method cannot learn from."""
+        least = self.method.least_side
         for field, pixels in self.least_sides().items():
-            if pixels < LEAST_ADVERSARIAL_TILE:
+            if pixels < least:
                 raise ValueError(
-                    f"{field} is {pixels}; the discriminators of output_space need "
-                    f"{LEAST_ADVERSARIAL_TILE} or more"
+                    f"{field} is {pixels}; the networks of {self.method.name} need {least} or more"
                 )
 
     def _check_augment(self) -> None:

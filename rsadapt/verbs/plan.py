@@ -133,7 +133,7 @@ def plan(
         encoder=settings.network.encoder,
         levels=settings.network.levels,
         parameters={name: sum(map(Tensor.numel, n.parameters())) for name, n in networks.items()},
-        method=settings.method.model_dump(),
+        method=settings.method.settings(),
         optimiser=settings.optimiser.model_dump(),
         training=settings.training.model_dump(),
         precision=settings.device.precision,
@@ -151,7 +151,8 @@ def checkpoint_bytes(learner: Learner) -> int:
     parts = learner.parts
     learned = [parts.network, *parts.others.values()]
     tensors = [tensor for network in learned for tensor in network.state_dict().values()]
-    remembered = sum(_copies(each) * _trained(each) for each in learner.optimisers.values())
+    held = sum(_statistics(kept.state_dict()) for kept in parts.memory.values())
+    remembered = held + sum(_copies(each) * _trained(each) for each in learner.optimisers.values())
     return sum(map(_bytes, tensors)) + _statistics(parts.statistics.state_dict()) + remembered
 
 

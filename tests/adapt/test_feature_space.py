@@ -63,7 +63,9 @@ def test_gradients_are_those_of_the_step_written_out(upsampled, reductions):
     parts = make(reductions)
     network, judges = copy.deepcopy(parts.network), copy.deepcopy(list(parts.others.values()))
     source, target = make_batch(labelled=True), make_batch(labelled=False)
-    rule = FeatureSpace([0.1, 1.0], [0.3, 0.7], upsampled=upsampled)
+    rule = FeatureSpace(
+        [0.1, 1.0], [0.3, 0.7], discriminator_input="upsampled" if upsampled else "cells"
+    )
     losses = rule.step(parts, source, target, lambda loss: loss.backward())
     slow_step(network, judges, source, target, upsampled=upsampled)
     for one, other in zip((parts.network, *parts.others.values()), (network, *judges), strict=True):

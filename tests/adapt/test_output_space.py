@@ -7,7 +7,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rsadapt.adapt.adversarial import Game
 from rsadapt.adapt.batch_norm import DomainStatistics
 from rsadapt.adapt.method import Parts
 from rsadapt.adapt.output_space import OutputSpace
@@ -39,7 +38,7 @@ def make_batch(*, labelled):
 
 
 def method(levels, objective="bce"):
-    return OutputSpace([0.1, 0.4, 1.0][-levels:], [0.002, 0.3, 0.7][-levels:], Game(objective))
+    return OutputSpace([0.1, 0.4, 1.0][-levels:], [0.002, 0.3, 0.7][-levels:], objective)
 
 
 def gradients(module):

@@ -10,12 +10,15 @@ from torch import nn
 from rsadapt.adapt.batch_norm import DomainStatistics
 from rsadapt.adapt.method import Parts
 from rsadapt.adapt.scaling import ScaledHalf
+from rsadapt.adapt.source_only import SourceOnly
 from rsadapt.adapt.trainer import Learner
 
 FIRST_SCALE = 65536
 
+SOURCE_ONLY = SourceOnly()
 
-def make(method=None):
+
+def make(method=SOURCE_ONLY):
     """A network and a discriminator of one weight each; losses are slopes times the weights."""
     torch.manual_seed(0)
     networks = {name: nn.Linear(1, 1, bias=False) for name in ("network", "discriminator_1")}

@@ -1,6 +1,5 @@
 """All that a learner knows comes back from a checkpoint, whatever a method remembers."""
 
-import copy
 import itertools
 from dataclasses import dataclass, field
 
@@ -14,7 +13,7 @@ from torch.nn import functional
 
 from rsadapt.adapt import checkpoint
 from rsadapt.adapt.batch_norm import DomainStatistics
-from rsadapt.adapt.method import Parts
+from rsadapt.adapt.method import Method, Parts
 from rsadapt.adapt.state import gather, restore
 from rsadapt.adapt.trainer import Learner, Schedule, train
 from rsadapt.sample import Batch
@@ -27,6 +26,9 @@ class Pool:
     images: list = field(default_factory=list)
     threshold: float = 0.5
 
+    def place(self, fabric):
+        pass
+
     def state_dict(self):
         return {"images": self.images, "threshold": self.threshold}
 
@@ -34,10 +36,15 @@ class Pool:
         self.images, self.threshold = list(state["images"]), state["threshold"]
 
 
-class Remembering:
-    """A step that depends on all that a later method may keep: a teacher, a pool, a threshold."""
+class Slow(nn.Conv2d):
+    """A network that follows another."""
 
-    uses_target = True
+    def place(self, fabric):
+        self.to(fabric.device)
+
+
+class Remembering(Method):
+    """A step that depends on all that a later method may keep: a teacher, a pool, a threshold."""
 
     def step(self, parts, source, target, backward):
         pool, teacher = parts.memory["pool"], parts.memory["teacher"]
@@ -57,7 +64,9 @@ class Remembering:
 def learner(**options):
     torch.manual_seed(3)
     network, judge = nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 1)
-    memory = {"pool": Pool(), "teacher": copy.deepcopy(network)}
+    slow = Slow(2, 2, 3, padding=1)
+    slow.load_state_dict(network.state_dict())
+    memory = {"pool": Pool(), "teacher": slow}
     found = Learner(
         Parts(network, None, DomainStatistics(network, "both"), {"judge": judge}, memory),
         {

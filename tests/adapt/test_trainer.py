@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from rsadapt.adapt.batch_norm import DomainStatistics
-from rsadapt.adapt.method import Parts
+from rsadapt.adapt.method import Method, Parts
 from rsadapt.adapt.schedule import poly
 from rsadapt.adapt.trainer import Learner, Schedule, train
 from rsadapt.errors import DataError, InterruptedTrainingError, NonFiniteError
@@ -19,7 +19,7 @@ from rsadapt.sample import Batch
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Target:
+class Target(Method):
     """A method that pulls a weight towards each batch's mean, and does more where it is told."""
 
     uses_target = False
