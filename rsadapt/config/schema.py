@@ -425,8 +425,8 @@ class PredictionSettings(Settings):
     """Height and width of what the network sees at once, pixels; smaller ones need less memory."""
     overlap: Annotated[int, Field(ge=0)] = 192
     """Pixels that neighbouring tiles both see. With 192 a network that was trained as far as it
-    sees changes about as many pixels along the borders of tiles as elsewhere (128: three times as
-    many; `benchmarks/prediction.py seams`)."""
+    sees changes no more pixels along the borders of tiles than elsewhere (128: twice as many;
+    `benchmarks/prediction.py seams`)."""
     blending: Literal["hann", "crop"] = "hann"
     """How tiles share their overlap: see `rsadapt.infer.tiling.spans`."""
     turns: Literal["none", "flips", "dihedral"] = "none"
