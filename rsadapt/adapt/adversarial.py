@@ -56,7 +56,9 @@ class Game:
     labels: DomainLabels = "published"
     upsampled: bool = False
 
-    def loss(self, judgement: Tensor, domain: Domain, valid: Tensor) -> Tensor:
+    def loss(
+        self, judgement: Tensor, domain: Domain, valid: Tensor, emphasis: Tensor | None = None
+    ) -> Tensor:
         """How far a discriminator's output is from a domain's label.
 
         Each cell counts by the share of valid pixels it stands for, so that borders without data
@@ -66,6 +68,7 @@ class Game:
             judgement: float [N, 1, h, w], the discriminator's raw output.
             domain: which one it should answer.
             valid: bool [N, H, W] of the judged images.
+            emphasis: float [N, H, W], a factor for the loss of each pixel.
         """
         if self.upsampled:
             judgement = functional.interpolate(judgement, valid.shape[-2:], mode="bilinear")
@@ -75,8 +78,10 @@ class Game:
         else:
             loss = functional.mse_loss(judgement, label, reduction="none")
         weight = valid_share(valid, judgement)
-        cells = tuple(weight.shape)
-        return mean_over_ranks((loss * weight).sum(), weight.sum(), of=valid, at=cells)
+        cells, number = tuple(weight.shape), weight.sum()
+        if emphasis is not None:
+            weight = valid_share(valid * emphasis, judgement)
+        return mean_over_ranks((loss * weight).sum(), number, of=valid, at=cells)
 
     def accuracy(self, judgement: Tensor, domain: Domain, valid: Tensor) -> Tensor:
         """The share of cells, each by its valid share, that a discriminator judges right.
@@ -93,7 +98,7 @@ class Game:
 
 
 def valid_share(valid: Tensor, cells: Tensor) -> Tensor:
-    """The share of valid pixels, of bool [N, H, W], under each cell of [N, channels, h, w].
+    """The share of valid pixels, of [N, H, W], under each cell of [N, channels, h, w].
 
     Returns:
         [N, 1, h, w] of the cells' own dtype.
@@ -166,7 +171,7 @@ class Adversarial(Method):
     def predict(
         self, parts: Parts, batch: Batch, domain: Domain
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Give cells [N, classes, h, w], one a level, and what `show` takes of each level."""
+        """Give cells [N, classes, h, w], main level last, and what `show` takes of each level."""
 
     @abstractmethod
     def show(self, parts: Parts, seen: Tensor, batch: Batch) -> Tensor:
@@ -178,21 +183,29 @@ class Adversarial(Method):
             batch: that it was predicted of.
         """
 
+    def learned(self, parts: Parts, cells: list[Tensor], batch: Batch) -> list[Tensor]:
+        """Give each level's mean cross-entropy of a source batch's cells."""
+        return parts.segmentation_losses(cells, batch)
+
+    def emphasis(self, parts: Parts, cells: list[Tensor], batch: Batch) -> list[Tensor | None]:
+        """Give each level's factors [N, H, W] for the game's losses on a target batch, if any."""
+        return [None] * len(self.adversarial)
+
     def step(self, parts: Parts, source: Batch, target: Batch | None, backward: Backward) -> Losses:
         """See `Method.step`.
 
         Returns:
-            "segmentation_N", "adversarial_N" and "discriminator_N" of each level, unweighted; the
-            last is the mean over both domains. Of a watched step "accuracy_source_N" and
-            "accuracy_target_N" of each discriminator, and "share_source" and "share_target" of
-            each class in the main level's predictions, too.
+            "segmentation_N", "adversarial_N" and "discriminator_N" of each level, unweighted and
+            without emphasis; the last is the mean over both domains. Of a watched step
+            "accuracy_source_N" and "accuracy_target_N" of each discriminator, and "share_source"
+            and "share_target" of each class in the main level's predictions, too.
         """
         target = needed(target)
         discriminators = [
             parts.others[f"discriminator_{level}"] for level in range(1, len(self.adversarial) + 1)
         ]
         source_cells, source_seen = self.predict(parts, source, "source")
-        seg = parts.segmentation_losses(source_cells, source)
+        seg = self.learned(parts, source_cells, source)
         backward(weighted_sum(self.segmentation, seg))
         source_seen = [seen.detach() for seen in source_seen]
 
@@ -201,9 +214,15 @@ class Adversarial(Method):
         for judge, seen, weight in zip(discriminators, target_seen, self.adversarial, strict=True):
             judged = seen if weight else seen.detach()  # a weight of 0 needs no way back
             verdicts.append(judge_once(judge, self.show(parts, judged, target)))
-        adv = [self.game.loss(answer, "source", target.valid) for answer, _ in verdicts]
+        factors = self.emphasis(parts, target_cells, target)
+        game = self.game.loss
+        adv = [game(answer, "source", target.valid) for answer, _ in verdicts]
         if any(self.adversarial):
-            backward(weighted_sum(self.adversarial, adv))
+            stressed = [
+                plain if each is None else game(answer, "source", target.valid, each)
+                for plain, (answer, _), each in zip(adv, verdicts, factors, strict=True)
+            ]
+            backward(weighted_sum(self.adversarial, stressed))
 
         figures: Losses = {}
         if parts.watched:
@@ -213,12 +232,17 @@ class Adversarial(Method):
             ):
                 figures[name] = class_shares(cells, valid_share(batch.valid, cells))
         disc = []
-        for judge, seen, (_, answer) in zip(discriminators, source_seen, verdicts, strict=True):
+        for judge, seen, (_, answer), each in zip(
+            discriminators, source_seen, verdicts, factors, strict=True
+        ):
             ours = judge(self.show(parts, seen, source))
-            loss_source = self.game.loss(ours, "source", source.valid) / 2
-            loss_target = self.game.loss(answer, "target", target.valid) / 2
+            loss_source = game(ours, "source", source.valid) / 2
+            loss_target = game(answer, "target", target.valid) / 2
             disc.append(loss_source + loss_target)
-            backward(disc[-1])
+            if each is None:
+                backward(disc[-1])
+            else:
+                backward(loss_source + game(answer, "target", target.valid, each) / 2)
             if parts.watched:
                 level, right = len(disc), self.game.accuracy
                 figures[f"accuracy_source_{level}"] = right(ours, "source", source.valid)

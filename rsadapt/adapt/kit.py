@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -52,6 +52,14 @@ class MakesDiscriminator(Protocol):
         ...
 
 
+class MakesPyramidDiscriminator(Protocol):
+    """Makes domain discriminators that judge every location."""
+
+    def __call__(self, channels: int, *, width: int, rates: Sequence[int]) -> nn.Module:
+        """See `rsadapt.nets.pyramid_discriminator.PyramidDiscriminator`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Kit:
     """What a run has when its method makes its own networks, and what makes them.
@@ -63,6 +71,8 @@ class Kit:
         stride: pixels between two cells of logits and features.
         sides: the shorter side of training images in pixels, by the field that decides it.
         discriminator: makes domain discriminators.
+        pyramid_discriminator: makes those that judge every location.
+        classifier: makes one like the main level's, of the branches in use, and its optimiser.
         teacher: makes a network like the segmentation network, to follow it.
     """
 
@@ -72,4 +82,6 @@ class Kit:
     stride: int
     sides: Mapping[str, int]
     discriminator: MakesDiscriminator
+    pyramid_discriminator: MakesPyramidDiscriminator
+    classifier: Callable[[], Trained]
     teacher: Callable[[], Teacher]

@@ -6,6 +6,7 @@ cells until pixels are needed, which are made of few samples at once, or kept on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +43,43 @@ def segmentation_loss(
     values = logits.shape[1] * label[0].numel()
     summed = sum_over_samples(logits, total, at_once=max(1, PIECE // values))
     return mean_over_ranks(summed, (label != IGNORE_INDEX).sum(), of=label)
+
+
+def entropy_loss(
+    logits: Tensor,
+    valid: Tensor,
+    upsample: Callable[[Tensor], Tensor] | None = None,
+    penalty: Callable[[Tensor], Tensor] = lambda entropy: entropy,
+) -> Tensor:
+    """Mean penalty on the entropy of predictions over valid pixels of all processes; 0 of none.
+
+    Args:
+        logits: float [N, classes, H, W], or [N, classes, h, w] where `upsample` is given.
+        valid: bool [N, H, W].
+        upsample: brings logits of any number of samples to H x W.
+        penalty: on entropies [n, H, W], each 0..1, see `relative_entropy`.
+    """
+
+    def total(part: Tensor, samples: slice) -> Tensor:
+        pixels = part if upsample is None else upsample(part)
+        return (penalty(relative_entropy(pixels)) * valid[samples]).sum()
+
+    values = logits.shape[1] * valid[0].numel()
+    summed = sum_over_samples(logits, total, at_once=max(1, PIECE // values))
+    return mean_over_ranks(summed, valid.sum(), of=valid)
+
+
+def relative_entropy(logits: Tensor) -> Tensor:
+    """Entropy of each prediction, relative to that of knowing nothing, which is ln classes.
+
+    Args:
+        logits: float [N, classes, H, W], of two classes or more.
+
+    Returns:
+        [N, H, W], 0..1.
+    """
+    information = logits.log_softmax(1)
+    return -(information.exp() * information).sum(1) / math.log(logits.shape[1])
 
 
 def sum_over_samples(
@@ -114,4 +152,39 @@ class _ProbabilityMaps(torch.autograd.Function):
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
         (maps,) = ctx.saved_tensors
         slope = slope * maps
+        return slope.addcmul_(maps, slope.sum(1, keepdim=True), value=-1), None
+
+
+def self_information_maps(logits: Tensor, valid: Tensor) -> Tensor:
+    """Weighted self-information -p ln p / ln classes of each class, 0 at invalid pixels.
+
+    That is the map I of Vu et al. 2019 (ADVENT, section 3.2), whose sum over classes is the
+    relative entropy. The published code adds 1e-30 to p, that its logarithm be finite; here a log
+    softmax is so of itself. It can be differentiated once.
+
+    Args:
+        logits: float [N, classes, H, W], of two classes or more.
+        valid: bool [N, H, W].
+    """
+    maps: Tensor = _SelfInformationMaps.apply(logits, valid)
+    return maps
+
+
+class _SelfInformationMaps(torch.autograd.Function):
+    """The log-probabilities are all that the slope needs: one full-size tensor, not three."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, valid: Tensor) -> Tensor:
+        information = logits.log_softmax(1)
+        ctx.save_for_backward(information, valid)
+        maps = information.exp().mul_(information)
+        return maps.mul_(valid.unsqueeze(1)).mul_(-1 / math.log(logits.shape[1]))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        information, valid = ctx.saved_tensors
+        scale = -1 / math.log(information.shape[1])
+        maps = information.exp()
+        slope = (information + 1).mul_(maps).mul_(slope).mul_(valid.unsqueeze(1)).mul_(scale)
         return slope.addcmul_(maps, slope.sum(1, keepdim=True), value=-1), None

@@ -13,7 +13,7 @@ from torch.optim import AdamW, Optimizer
 from rsadapt import config
 from rsadapt.adapt import ranks
 from rsadapt.adapt.batch_norm import BatchNormPolicy, DomainStatistics
-from rsadapt.adapt.kit import Kit
+from rsadapt.adapt.kit import Kit, Trained
 from rsadapt.adapt.method import Method, Parts
 from rsadapt.adapt.rank_batch_norm import synchronised
 from rsadapt.adapt.sgd import RepeatedSGD
@@ -29,9 +29,10 @@ from rsadapt.build.precision import (
     warn_of_precision,
 )
 from rsadapt.errors import CheckpointError, ConfigError, MissingFileError
-from rsadapt.nets.deeplab import DeepLab
+from rsadapt.nets.deeplab import AtrousPyramid, DeepLab
 from rsadapt.nets.discriminator import Discriminator
 from rsadapt.nets.encoder import Encoder, imagenet_url
+from rsadapt.nets.pyramid_discriminator import PyramidDiscriminator
 from rsadapt.nets.resnet import ResNetEncoder
 from rsadapt.nets.small import SmallEncoder
 from rsadapt.nets.vgg import VggEncoder
@@ -138,6 +139,14 @@ def _kit(settings: config.Configuration, segmenter: DeepLab) -> Kit:
         kept = DomainStatistics(twin, batch_norm_policy(settings), momentum=0)
         return Teacher(twin, kept)
 
+    def classifier() -> Trained:
+        chosen, classes = settings.network, len(class_scheme(settings))
+        rates = chosen.rates if chosen.pyramid == "all" else chosen.rates[:2]
+        head = AtrousPyramid(segmenter.channels[-1], classes, rates)
+        return Trained(
+            head, _optimiser_of(settings, [_head_group(settings, list(head.parameters()))])
+        )
+
     return Kit(
         segmenter,
         classes=len(class_scheme(settings)),
@@ -145,6 +154,8 @@ def _kit(settings: config.Configuration, segmenter: DeepLab) -> Kit:
         stride=segmenter.stride,
         sides=settings.least_sides(),
         discriminator=Discriminator,
+        pyramid_discriminator=PyramidDiscriminator,
+        classifier=classifier,
         teacher=teacher,
     )
 
@@ -259,7 +270,18 @@ def _optimiser(settings: config.Configuration, segmenter: DeepLab) -> Optimizer:
         {"params": parameters, "lr": chosen.rate, "passes": passes}
         for passes, parameters in _encoder_passes(segmenter, chosen.updates).items()
     ]
-    groups.append({"params": segmenter.head_parameters(), "lr": chosen.rate * chosen.head_factor})
+    groups.append(_head_group(settings, segmenter.head_parameters()))
+    return _optimiser_of(settings, groups)
+
+
+def _head_group(settings: config.Configuration, parameters: list[nn.Parameter]) -> dict[str, Any]:
+    """The parameters of classifiers, and how fast they learn."""
+    chosen = settings.optimiser
+    return {"params": parameters, "lr": chosen.rate * chosen.head_factor}
+
+
+def _optimiser_of(settings: config.Configuration, groups: list[dict[str, Any]]) -> Optimizer:
+    chosen = settings.optimiser
     if chosen.name == "adamw":
         for group in groups:
             group.pop("passes", None)

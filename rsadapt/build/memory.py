@@ -93,6 +93,7 @@ def _of_step(learns: Learner, settings: config.Configuration, bands: int) -> Mem
 
 def take_step(learns: Learner, settings: config.Configuration, bands: int) -> None:
     """Take the gradients of a pair of batches that have their sizes and any content."""
+    learns.parts.done = learns.parts.steps - 1  # no method is in its first steps any more
     source, target = (batch(settings, bands, domain) for domain in ("source", "target"))
     learns.parts.train()
     learns.method.step(

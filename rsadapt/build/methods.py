@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from rsadapt.adapt.adapted_batch_norm import AdaptedBatchNorm
+from rsadapt.adapt.advent import Advent
+from rsadapt.adapt.clan import Clan
 from rsadapt.adapt.feature_space import FeatureSpace
 from rsadapt.adapt.method import Method
+from rsadapt.adapt.min_ent import MinEnt
+from rsadapt.adapt.multi_scale_features import MultiScaleFeatures
 from rsadapt.adapt.output_space import OutputSpace
 from rsadapt.adapt.source_only import SourceOnly
 
@@ -13,4 +17,8 @@ METHODS: dict[str, type[Method]] = {
     "adapted_batch_norm": AdaptedBatchNorm,
     "output_space": OutputSpace,
     "feature_space": FeatureSpace,
+    "advent": Advent,
+    "min_ent": MinEnt,
+    "clan": Clan,
+    "multi_scale_features": MultiScaleFeatures,
 }
