@@ -28,6 +28,10 @@ PATIENCE = 120  # seconds
 EXACT = ["device.precision=64-true", "training.tile=32"]
 FROZEN = [*EXACT, "training.steps=10", "network.batch_norm=frozen"]
 SYNCHRONISED = [*EXACT, "network.batch_norm_sync=true", "training.accumulate=2"]
+BY_METHOD = {
+    name: [*FROZEN, "training.steps=3", f"method={{name: {name}}}"]
+    for name in ("advent", "min_ent", "clan", "multi_scale_features")
+}
 OWN = ["training.steps=12", "training.workers=1", "training.batch_size=1"]
 
 
@@ -91,7 +95,8 @@ def folder(tmp_path_factory):
 def trained(folder, spotted):
     """The folder in which two processes have trained all of it, once for this file."""
     if not any(folder.iterdir()):
-        for name, changes in (("frozen", FROZEN), ("synchronised", SYNCHRONISED), ("own", OWN)):
+        plain = {"frozen": FROZEN, "synchronised": SYNCHRONISED, "own": OWN}
+        for name, changes in (plain | BY_METHOD).items():
             settings = changed(spotted, *changes)
             (folder / f"{name}.yaml").write_text(yaml.safe_dump(settings.model_dump()))
         codes, said = finish(start(Path(__file__).with_name("trained_by_several.py"), folder))
@@ -119,9 +124,9 @@ def test_gradients_become_their_mean_and_none_stays_none(trained):
 # As one process with all their batches
 
 
-@pytest.mark.parametrize("name", ["frozen", "synchronised"])
+@pytest.mark.parametrize("name", ["frozen", "synchronised", *BY_METHOD])
 def test_two_processes_learn_what_one_does_with_twice_the_batch(trained, spotted, name, tmp_path):
-    changes = {"frozen": FROZEN, "synchronised": SYNCHRONISED}[name]
+    changes = ({"frozen": FROZEN, "synchronised": SYNCHRONISED} | BY_METHOD)[name]
     settings = changed(spotted, *changes, "training.batch_size=4")
     one = train_run(settings, tmp_path / "one").run
     two = RunFolder(trained / name)

@@ -47,6 +47,19 @@ def test_loss_counts_cells_by_their_valid_share(seed, objective, domain, labels,
     assert found == pytest.approx(expected, rel=1e-12)
 
 
+@given(seeds, objectives, st.booleans())
+def test_emphasis_is_a_factor_of_each_pixel(seed, objective, upsampled):
+    judgement = draw(seed, 2, 1, 2, 3)
+    valid = torch.rand(2, 8, 12, generator=torch.Generator().manual_seed(seed)) < 0.5
+    factor = draw(seed + 1, 2, 8, 12).abs()
+    found = Game(objective, upsampled=upsampled).loss(judgement, "source", valid, factor)
+    mode = {"mode": "bilinear"} if upsampled else {"mode": "nearest"}
+    x = torch.nn.functional.interpolate(judgement, (8, 12), **mode)[:, 0]
+    loss = torch.nn.functional.softplus(x) if objective == "bce" else x**2
+    expected = (loss * factor)[valid].sum() / max(1, int(valid.sum()))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-15)
+
+
 @given(seeds, objectives, st.integers(4, 40), st.integers(4, 40))
 def test_wholly_valid_images_give_the_plain_mean(seed, objective, height, width):
     judgement = draw(seed, 3, 1, 2, 3)
