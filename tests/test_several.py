@@ -28,10 +28,13 @@ PATIENCE = 120  # seconds
 EXACT = ["device.precision=64-true", "training.tile=32"]
 FROZEN = [*EXACT, "training.steps=10", "network.batch_norm=frozen"]
 SYNCHRONISED = [*EXACT, "network.batch_norm_sync=true", "training.accumulate=2"]
+CBST = [*FROZEN, "method={name: cbst, kld: 0.1}", "optimiser.rate=0.01"]
+IAST = [*FROZEN, "method={name: iast, first: 0.3}", "optimiser.rate=0.01"]
 BY_METHOD = {
     name: [*FROZEN, "training.steps=3", f"method={{name: {name}}}"]
     for name in ("advent", "min_ent", "clan", "multi_scale_features")
 }
+AS_ONE = {"frozen": FROZEN, "synchronised": SYNCHRONISED, "cbst": CBST, "iast": IAST} | BY_METHOD
 OWN = ["training.steps=12", "training.workers=1", "training.batch_size=1"]
 
 
@@ -95,8 +98,7 @@ def folder(tmp_path_factory):
 def trained(folder, spotted):
     """The folder in which two processes have trained all of it, once for this file."""
     if not any(folder.iterdir()):
-        plain = {"frozen": FROZEN, "synchronised": SYNCHRONISED, "own": OWN}
-        for name, changes in (plain | BY_METHOD).items():
+        for name, changes in (*AS_ONE.items(), ("own", OWN)):
             settings = changed(spotted, *changes)
             (folder / f"{name}.yaml").write_text(yaml.safe_dump(settings.model_dump()))
         codes, said = finish(start(Path(__file__).with_name("trained_by_several.py"), folder))
@@ -124,10 +126,9 @@ def test_gradients_become_their_mean_and_none_stays_none(trained):
 # As one process with all their batches
 
 
-@pytest.mark.parametrize("name", ["frozen", "synchronised", *BY_METHOD])
+@pytest.mark.parametrize("name", AS_ONE)
 def test_two_processes_learn_what_one_does_with_twice_the_batch(trained, spotted, name, tmp_path):
-    changes = ({"frozen": FROZEN, "synchronised": SYNCHRONISED} | BY_METHOD)[name]
-    settings = changed(spotted, *changes, "training.batch_size=4")
+    settings = changed(spotted, *AS_ONE[name], "training.batch_size=4")
     one = train_run(settings, tmp_path / "one").run
     two = RunFolder(trained / name)
     assert len(losses(two)) == settings.training.steps

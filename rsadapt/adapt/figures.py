@@ -13,7 +13,7 @@ from rsadapt.adapt.method import Losses
 Said = dict[str, float | list[float]]
 """Losses and figures by name, fetched from the device; one with a value a class is a list."""
 
-FIGURES = ("accuracy", "share")
+FIGURES = ("accuracy", "share", "round", "threshold")
 """What the names of figures begin with, which no loss's does."""
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from rsadapt.adapt.adapted_batch_norm import AdaptedBatchNorm
 from rsadapt.adapt.advent import Advent
 from rsadapt.adapt.clan import Clan
+from rsadapt.adapt.cbst import Cbst
 from rsadapt.adapt.feature_space import FeatureSpace
+from rsadapt.adapt.iast import Iast
 from rsadapt.adapt.method import Method
 from rsadapt.adapt.min_ent import MinEnt
 from rsadapt.adapt.multi_scale_features import MultiScaleFeatures
@@ -21,4 +23,6 @@ METHODS: dict[str, type[Method]] = {
     "min_ent": MinEnt,
     "clan": Clan,
     "multi_scale_features": MultiScaleFeatures,
+    "cbst": Cbst,
+    "iast": Iast,
 }
