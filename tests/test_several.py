@@ -29,7 +29,7 @@ EXACT = ["device.precision=64-true", "training.tile=32"]
 FROZEN = [*EXACT, "training.steps=10", "network.batch_norm=frozen"]
 SYNCHRONISED = [*EXACT, "network.batch_norm_sync=true", "training.accumulate=2"]
 CBST = [*FROZEN, "method={name: cbst, kld: 0.1}", "optimiser.rate=0.01"]
-IAST = [*FROZEN, "method={name: iast, first: 0.3}", "optimiser.rate=0.01"]
+IAST = [*FROZEN, "method={name: iast, first: 0.1, beta: 0.6}", "optimiser.rate=0.01"]
 BY_METHOD = {
     name: [*FROZEN, "training.steps=3", f"method={{name: {name}}}"]
     for name in ("advent", "min_ent", "clan", "multi_scale_features")
@@ -135,6 +135,7 @@ def test_two_processes_learn_what_one_does_with_twice_the_batch(trained, spotted
     for ours, theirs in zip(losses(one), losses(two), strict=True):
         assert theirs == pytest.approx(ours, abs=1e-6)
         assert theirs == pytest.approx(ours, rel=1e-9)
+    assert all(any(each[name] for each in losses(two)) for name in losses(two)[0])
     for part in ("network", "statistics"):
         for key, value in learned(one)[part].items():
             torch.testing.assert_close(learned(two)[part][key], value, rtol=1e-9, atol=1e-12)
