@@ -82,10 +82,10 @@ class SelfTraining(Method):
 
     A run is parted into rounds of as many steps. When one begins, the network is copied; the copy
     labels the round's target batches where it is sure enough, which a method decides in `label`,
-    and is never trained. It is what the papers label the whole target with at once, and here labels
-    each batch as it comes, since windows are drawn without end; as their networks do not while
-    they label, it normalises by its batch, see `Teacher`. The network that learns is what is
-    evaluated. The papers' spatial priors of driving scenes are left out.
+    and is never trained. The papers label the whole target when a round begins; here each batch is
+    labelled as it comes, since windows are drawn without end, and normalised by its own statistics,
+    see `Teacher`. What is evaluated is the network that learns. The papers' spatial priors of
+    driving scenes are left out.
 
     Attributes:
         segmentation: weight of the cross-entropy on the source at each level, main level last.
@@ -128,7 +128,10 @@ class SelfTraining(Method):
 
     def round(self, parts: Parts) -> int:
         """The round of the step at hand, counted from 0."""
-        return min(self.rounds - 1, parts.done * self.rounds // parts.steps)
+        return self._round(parts.done, parts.steps)
+
+    def _round(self, done: int, steps: int) -> int:
+        return min(self.rounds - 1, done * self.rounds // steps)
 
     def step(self, parts: Parts, source: Batch, target: Batch | None, backward: Backward) -> Losses:
         """See `Method.step`.
@@ -163,8 +166,7 @@ class SelfTraining(Method):
 
     def after(self, parts: Parts) -> None:
         """Begin the next round where the last step ended one."""
-        before = min(self.rounds - 1, (parts.done - 1) * self.rounds // parts.steps)
-        if self.round(parts) > before:
+        if self.round(parts) > self._round(parts.done - 1, parts.steps):
             labeller(parts).copy(parts.network, parts.statistics)
             record(parts).renew()
 
