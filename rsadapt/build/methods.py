@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rsadapt.adapt.adapted_batch_norm import AdaptedBatchNorm
 from rsadapt.adapt.advent import Advent
-from rsadapt.adapt.clan import Clan
 from rsadapt.adapt.cbst import Cbst
+from rsadapt.adapt.clan import Clan
 from rsadapt.adapt.feature_space import FeatureSpace
 from rsadapt.adapt.iast import Iast
 from rsadapt.adapt.method import Method
