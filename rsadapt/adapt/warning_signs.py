@@ -1,4 +1,4 @@
-"""Signs that adversarial training goes wrong, in a window of the lines of its log."""
+"""Signs that training on two domains goes wrong, in a window of the lines of its log."""
 
 from __future__ import annotations
 
@@ -42,6 +42,9 @@ EXPECTED_SHARE = 0.01
 
 VANISHED = 0.01
 """Of the share that is expected of a class, what is left of it."""
+
+WEIGHTS = ("adversarial", "entropy")
+"""Losses of the target by the name that they have in the log and their weights in the settings."""
 
 SETTLING = 4
 """Windows, with the last, after which a segmentation loss should have begun to fall, and classes
@@ -153,6 +156,8 @@ def classes_vanished(lines: Sequence[Line], size: int, *, classes: Sequence[str]
     last = lines[-size:]
     if "share_target" not in last[-1]["figures"]:
         return []
+    weights = [name for name in WEIGHTS if f"{name}_1" in last[-1]["losses"]]
+    lower = " or ".join(f"method.{name}" for name in weights) or "the weight of the target's losses"
     before = lines[size:-size] if len(lines) >= SETTLING * size else []
     found = []
     for number, name in enumerate(classes):
@@ -164,7 +169,7 @@ def classes_vanished(lines: Sequence[Line], size: int, *, classes: Sequence[str]
         where = "the source's" if source >= earlier else "them before"
         text = (
             f"class {name} is {left:.2%} of the target's predictions and {expected:.1%} of "
-            f"{where}; unless it is as rare there, lower method.adversarial, or if that is low "
+            f"{where}; unless it is as rare there, lower {lower}, or if that is low "
             f"see with rsadapt inspect how far apart the domains lie"
         )
         found.append(Sign(f"{name} vanished", text))

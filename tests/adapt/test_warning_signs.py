@@ -97,6 +97,21 @@ def test_class_that_left_the_target_has_vanished():
     assert names(lines(**rare)) == []
 
 
+@pytest.mark.parametrize(
+    ("loss", "cure"),
+    [
+        ("adversarial_1", "lower method.adversarial"),
+        ("entropy_1", "lower method.entropy"),
+        ("other", "lower the weight of the target's losses"),
+    ],
+)
+def test_the_cure_names_the_weight_that_the_method_has(loss, cure):
+    share = {"share_source": [0.5, 0.46, 0.04], "share_target": [0.4, 0.6, 0.0]}
+    log = [{"step": n, "losses": {loss: 0.1}, "figures": share} for n in range(10, 1000, 10)]
+    (sign,) = signs(log, steps=STEPS, classes=CLASSES)
+    assert cure in sign.text
+
+
 def test_segmentation_loss_that_stays_high_does_not_fall():
     assert names(lines(segmentation_2=1.09)) == ["segmentation not falling"]
     assert names(lines(segmentation_2=1.09, segmentation_1=0.1)) == ["segmentation not falling"]
