@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +126,25 @@ def render(scene: Scene, look: Look, seed: int) -> NDArray[np.uint16]:
     response = np.clip(blurred + look.noise * noise, 0, None) ** look.gamma
     numbers = np.clip(np.rint(look.dn_scale * response), 1, look.dn_maximum)
     return np.where(scene.valid, numbers, 0).astype(np.uint16)
+
+
+Curve = tuple[float, float]
+"""The exponent of a band's curve, and the digital number to which it takes the number 10000."""
+
+
+def bend(numbers: NDArray[np.uint16], curves: Sequence[Curve]) -> NDArray[np.uint16]:
+    """Bend digital numbers, each band by an increasing curve: what a sensor's response would do.
+
+    Args:
+        numbers: [bands, height, width], 0 outside the image.
+        curves: one a band.
+
+    Returns:
+        Digital numbers of the same kind.
+    """
+    exponents, tops = (np.array(part)[:, None, None] for part in zip(*curves, strict=True))
+    bent = np.clip(np.rint(tops * (numbers / 10000) ** exponents), 1, 65535)
+    return np.where(numbers == 0, 0, bent).astype(np.uint16)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,16 @@ both regions draw their land with the same code, so that fields are parcels and 
 either, and class shares differ only moderately. What a network has to be adapted to is the `Look`:
 the season of crops, meadows and leaves, the region's soil and roofs, sun, haze, spectral response,
 sharpness and noise. A band-wise affine normalisation cannot undo it.
+
+Two more targets tell what a method is good for: one whose digital numbers alone were bent, band by
+band, and one without any gap.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from affine import Affine
 
@@ -27,7 +31,7 @@ from rsadapt.data.procedural.land import (
     Land,
     make_scene,
 )
-from rsadapt.data.procedural.look import Look, render
+from rsadapt.data.procedural.look import Curve, Look, bend, render
 from rsadapt.data.procedural.noise import generator
 from rsadapt.errors import ConfigError, OutputExistsError
 from rsadapt.geo.grid import Grid, crs_of
@@ -64,12 +68,14 @@ class Region:
         look: how it is rendered.
         epsg: EPSG code of the projected CRS.
         origin: (x, y) of the upper left corner of the first scene in metres.
+        curves: how digital numbers are bent after all, one curve a band; None leaves them.
     """
 
     land: Land
     look: Look
     epsg: int
     origin: tuple[float, float]
+    curves: tuple[Curve, ...] | None = None
 
 
 SOURCE = Region(
@@ -170,6 +176,19 @@ TARGET = Region(
 )
 """A drier region late in the season, seen through haze by an 11-bit sensor of broad bands."""
 
+SAME = replace(SOURCE, epsg=TARGET.epsg, origin=TARGET.origin)
+"""More of the source, elsewhere."""
+
+BENT = replace(SAME, curves=((0.4, 4000), (1.7, 30000), (0.4, 4000), (2.0, 30000)))
+"""The same, whose blue and red are stretched where they are dark and whose green and near-infrared
+where they are bright: increasing curves, which no factor and offset undo."""
+
+Gap = Literal["full", "radiometric", "none"]
+
+TARGETS: dict[Gap, Region] = {"full": TARGET, "radiometric": BENT, "none": SAME}
+"""The target by what sets it apart from the source: land and look; digital numbers alone; nothing.
+"""
+
 
 @dataclass(frozen=True)
 class World:
@@ -188,7 +207,9 @@ class World:
     target_labels: tuple[Path, ...]
 
 
-def write_world(out: Path, *, seed: int = 0, size: int = WORLD_SIZE, scenes: int = 1) -> World:
+def write_world(
+    out: Path, *, seed: int = 0, size: int = WORLD_SIZE, scenes: int = 1, gap: Gap = "full"
+) -> World:
     """Draw the source and the target region and write them as GeoTIFF files.
 
     Args:
@@ -197,14 +218,17 @@ def write_world(out: Path, *, seed: int = 0, size: int = WORLD_SIZE, scenes: int
         seed: of both regions; they differ all the same.
         size: height and width of a scene in pixels of two metres.
         scenes: scenes of each region, side by side from west to east.
+        gap: what sets the target apart, see `TARGETS`; never where things lie in it.
 
     Returns:
         The files.
 
     Raises:
         OutputExistsError: where one of the files exists already; nothing is written then.
-        ConfigError: for no scene, too small a size or a negative seed.
+        ConfigError: for no scene, too small a size, a negative seed or an unknown gap.
     """
+    if gap not in TARGETS:
+        raise ConfigError(f"a world's gap is {', '.join(TARGETS)}, found {gap}")
     if scenes < 1:
         raise ConfigError(f"a world needs at least one scene, found {scenes}")
     if seed < 0:
@@ -219,7 +243,7 @@ def write_world(out: Path, *, seed: int = 0, size: int = WORLD_SIZE, scenes: int
     )
     sides = (
         (SOURCE, "source", world.source_images, world.source_labels),
-        (TARGET, "target", world.target_images, world.target_labels),
+        (TARGETS[gap], "target", world.target_images, world.target_labels),
     )
     for path in (path for _, _, *both in sides for paths in both for path in paths):
         if path.exists():
@@ -245,6 +269,9 @@ def _write_scene(
     left = region.origin[0] + number * size * PIXEL_SIZE
     transform = Affine(PIXEL_SIZE, 0.0, left, 0.0, -PIXEL_SIZE, region.origin[1])
     grid = Grid(height=size, width=size, transform=transform, crs=crs_of(region.epsg))
-    write_raster(image, render(scene, region.look, seed), grid, nodata=0, descriptions=BANDS)
+    numbers = render(scene, region.look, seed)
+    if region.curves is not None:
+        numbers = bend(numbers, region.curves)
+    write_raster(image, numbers, grid, nodata=0, descriptions=BANDS)
     colours = dict(zip(WORLD_CLASSES.codes, WORLD_CLASSES.colours, strict=True))
     write_raster(labels, scene.labels, grid, nodata=0, colours=colours)

@@ -7,8 +7,17 @@ import pytest
 import rasterio
 
 from rsadapt.data.procedural.land import make_scene
-from rsadapt.data.procedural.look import render
-from rsadapt.data.procedural.world import BANDS, SOURCE, TARGET, WORLD_CLASSES, Region, write_world
+from rsadapt.data.procedural.look import bend, render
+from rsadapt.data.procedural.world import (
+    BANDS,
+    BENT,
+    SAME,
+    SOURCE,
+    TARGET,
+    WORLD_CLASSES,
+    Region,
+    write_world,
+)
 from rsadapt.errors import ConfigError, OutputExistsError
 
 REGIONS = pytest.mark.parametrize("region", [SOURCE, TARGET], ids=["source", "target"])
@@ -101,6 +110,46 @@ def test_written_files_carry_bands_crs_nodata_and_lie_side_by_side(tmp_path):
         assert bounds[0].top == bounds[1].top
 
 
+def read(path):
+    with rasterio.open(path) as dataset:
+        return dataset.read()
+
+
+def test_worlds_without_full_gap_have_the_sources_land_and_look(tmp_path):
+    assert (SAME.land, SAME.look, SAME.curves) == (SOURCE.land, SOURCE.look, None)
+    assert replace(BENT, curves=None) == SAME
+    none, bent, full = (
+        write_world(tmp_path / gap, seed=2, size=640, gap=gap)
+        for gap in ("none", "radiometric", "full")
+    )
+    source, labels = read(none.source_images[0]), read(none.source_labels[0])
+    for world in (bent, full):
+        assert np.array_equal(read(world.source_images[0]), source)
+    target, theirs = read(none.target_images[0]), read(none.target_labels[0])
+    assert np.array_equal(read(bent.target_labels[0]), theirs)
+    assert (labels != theirs).mean() > 0.3  # another place
+    assert np.abs(shares(labels) - shares(theirs)).max() < 0.12
+    for code in WORLD_CLASSES.codes:  # which looks the same, class by class
+        ours, found = (
+            np.log(image[:, label[0] == code]).mean(1)
+            for image, label in ((source, labels), (target, theirs))
+        )
+        assert np.abs(ours - found).max() < 0.25
+    assert np.array_equal(read(bent.target_images[0]), bend(target, BENT.curves))
+
+
+def test_curves_keep_order_and_no_factor_and_offset_undo_them():
+    scene = make_scene(SOURCE.land, 256, 0)
+    plain = render(scene, SOURCE.look, 0)
+    bent = bend(plain, BENT.curves)
+    assert np.array_equal(bent == 0, plain == 0)
+    for before, after in zip(plain[:, scene.valid], bent[:, scene.valid], strict=True):
+        order = np.argsort(before)
+        assert (np.diff(after[order].astype(int)) >= 0).all()
+        assert len(np.unique(after)) > 0.3 * len(np.unique(before))
+        assert np.corrcoef(before, after)[0, 1] ** 2 < 0.96
+
+
 def test_writing_twice_gives_the_same_pixels(tmp_path):
     paths = [write_world(tmp_path / name, size=96).target_images[0] for name in "ab"]
     with rasterio.open(paths[0]) as first, rasterio.open(paths[1]) as second:
@@ -118,7 +167,12 @@ def test_nothing_is_overwritten(tmp_path):
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"size": 32}, "64 pixels"), ({"scenes": 0}, "one scene"), ({"seed": -1}, "seed")],
+    [
+        ({"size": 32}, "64 pixels"),
+        ({"scenes": 0}, "one scene"),
+        ({"seed": -1}, "seed"),
+        ({"gap": "wide"}, "full"),
+    ],
 )
 def test_impossible_worlds_are_refused(tmp_path, settings, message):
     with pytest.raises(ConfigError, match=message):

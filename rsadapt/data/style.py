@@ -1,0 +1,189 @@
+"""Images made to look like others: histogram matching, Reinhard's transfer, Fourier adaptation.
+
+Each takes an image and another whose look it is to have, [bands, height, width] of any real type,
+any number of bands and any two sizes, with the validity of both, bool [height, width]. Each returns
+an image of the first's size in the second's units: float64 for float64 and integers of 32 bits or
+more, else float32. Invalid pixels are looked at nowhere and come back as they were; where either
+image has no valid pixel, so does all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsadapt.errors import ShapeError
+
+Image = NDArray[Any]
+Valid = NDArray[np.bool_]
+Transform = Callable[[Image, Valid, Image, Valid], Image]
+"""From an image and its validity, and those of the look, to the image in that look."""
+
+SMALLEST = 1e-10
+"""Share of the greatest variance below which a direction of colour space is taken for constant."""
+
+
+def match_histogram(image: Image, valid: Valid, look: Image, look_valid: Valid) -> Image:
+    """Give each band the other's distribution of values.
+
+    A value goes to that of the look which has the same share of pixels below it, pixels of the very
+    value counting half; between values of the look it is interpolated. Equal values stay equal, a
+    constant band goes to the look's median, and an image matched to itself stays what it is.
+
+    Raises:
+        ShapeError: for images of other bands, or a validity of another size.
+    """
+
+    def matched(pixels: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
+        return np.stack([_match_band(a, b) for a, b in zip(pixels, others, strict=True)])
+
+    return _of_pixels(matched, image, valid, look, look_valid)
+
+
+def match_moments(image: Image, valid: Valid, look: Image, look_valid: Valid) -> Image:
+    """Give each band the other's mean and standard deviation.
+
+    Reinhard et al. 2001, "Color transfer between images", equations 10 and 11, on the bands as they
+    are: its colour space holds for red, green and blue alone. A constant band is only shifted.
+
+    Raises:
+        ShapeError: for images of other bands, or a validity of another size.
+    """
+
+    def matched(pixels: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
+        deviations = pixels.std(1, keepdims=True)
+        constant = np.ptp(pixels, axis=1, keepdims=True) == 0
+        scale = others.std(1, keepdims=True) / np.where(constant, 1, deviations)
+        return scale * (pixels - pixels.mean(1, keepdims=True)) + others.mean(1, keepdims=True)
+
+    return _of_pixels(matched, image, valid, look, look_valid)
+
+
+def match_covariance(image: Image, valid: Valid, look: Image, look_valid: Valid) -> Image:
+    """Give all bands together the other's means and covariances, moving values as little as can be.
+
+    It is Reinhard's transfer for correlated bands: the linear map T = A^-1/2 (A^1/2 B A^1/2)^1/2
+    A^-1/2 takes covariance A to B (Pitie and Kokaram 2007, "The linear Monge-Kantorovitch linear
+    colour mapping for example-based colour transfer"). Directions in which the image does not vary
+    are only shifted, so that an image of constant colour keeps to it.
+
+    Raises:
+        ShapeError: for images of other bands, or a validity of another size.
+    """
+
+    def matched(pixels: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
+        ours, theirs = (np.cov(each, bias=True).reshape(len(each), -1) for each in (pixels, others))
+        root, inverse = _powers(ours)
+        middle, _ = _powers(root @ theirs @ root)
+        change = inverse @ middle @ inverse
+        return change @ (pixels - pixels.mean(1, keepdims=True)) + others.mean(1, keepdims=True)
+
+    return _of_pixels(matched, image, valid, look, look_valid)
+
+
+def match_spectrum(
+    image: Image, valid: Valid, look: Image, look_valid: Valid, *, beta: float
+) -> Image:
+    """Give each band the other's amplitudes at low frequencies, and leave all phases.
+
+    Fourier domain adaptation (Yang and Soatto 2020, equations 1 to 3). Low are the frequencies of
+    at most floor(beta x shortest side of both images) cycles over the image along rows and along
+    columns, either way: a window symmetric about 0, so that the result is real. It always holds
+    frequency 0, the mean, which is taken with its sign; by itself that shifts each band to the
+    other's mean. Amplitudes count by pixel, so that images of two sizes go together.
+
+    Invalid pixels take part as the mean of the valid ones of their band.
+
+    Args:
+        image: to be changed.
+        valid: of it.
+        look: whose amplitudes to take.
+        look_valid: of that.
+        beta: from 0, the mean alone, to below 0.5.
+
+    Raises:
+        ShapeError: for images of other bands, or a validity of another size.
+        ValueError: for another beta.
+    """
+    if not 0 <= beta < 0.5:
+        raise ValueError(f"expected a beta from 0 to below 0.5, found {beta}")
+    _check(image, valid, look, look_valid)
+    out = image.astype(_precise(image))
+    if not valid.any() or not look_valid.any():
+        return out
+    reach = int(min(image.shape[1:] + look.shape[1:]) * beta)
+    low = np.ix_(np.arange(-reach, reach + 1), np.arange(reach + 1))  # the other half mirrors it
+    for band, other in zip(out, look, strict=True):
+        ours, theirs = (
+            np.fft.rfft2(_filled(*each), norm="forward")
+            for each in ((band, valid), (other, look_valid))
+        )
+        mean = theirs[0, 0]
+        ours[low] = np.abs(theirs[low]) * np.exp(1j * np.angle(ours[low]))
+        ours[0, 0] = mean
+        changed = np.fft.irfft2(ours, s=band.shape, norm="forward")
+        band[valid] = changed[valid]
+    return out
+
+
+def _of_pixels(
+    matched: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]],
+    image: Image,
+    valid: Valid,
+    look: Image,
+    look_valid: Valid,
+) -> Image:
+    """Change an image by a function of the valid pixels [bands, pixels] of both, in float64."""
+    _check(image, valid, look, look_valid)
+    out = image.astype(_precise(image))
+    if valid.any() and look_valid.any():
+        pixels, others = (
+            each.astype(np.float64) for each in (image[:, valid], look[:, look_valid])
+        )
+        out[:, valid] = matched(pixels, others)
+    return out
+
+
+def _match_band(values: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    known, their_counts = np.unique(others, return_counts=True)
+    return np.interp(_shares_below(counts), _shares_below(their_counts), known)[places]
+
+
+def _shares_below(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The share of pixels below each value, those of the very value counting half."""
+    return (np.cumsum(counts) - counts / 2) / counts.sum()
+
+
+def _powers(covariance: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The square root of a covariance, and the inverse of that where it varies at all."""
+    values, vectors = np.linalg.eigh(covariance)
+    varies = values > SMALLEST * max(values[-1], 0)
+    roots = np.sqrt(np.where(varies, values, 0))
+    inverses = np.divide(1, roots, out=np.zeros_like(roots), where=varies)
+    return (vectors * roots) @ vectors.T, (vectors * inverses) @ vectors.T
+
+
+def _filled(band: NDArray[Any], valid: Valid) -> NDArray[Any]:
+    """A band in float64 whose invalid pixels have the mean of the valid ones."""
+    return np.where(valid, band, band[valid].mean(dtype=np.float64)).astype(np.float64)
+
+
+def _precise(image: Image) -> np.dtype[Any]:
+    return np.result_type(image.dtype, np.float32)
+
+
+def _check(image: Image, valid: Valid, look: Image, look_valid: Valid) -> None:
+    fits = [
+        each.ndim == 3 and each.shape[1:] == mask.shape
+        for each, mask in ((image, valid), (look, look_valid))
+    ]
+    if not all(fits) or len(image) != len(look):
+        raise ShapeError(
+            f"expected two images [bands, height, width] of as many bands, each with its validity "
+            f"[height, width], found {image.shape} with {valid.shape} and {look.shape} with "
+            f"{look_valid.shape}"
+        )
