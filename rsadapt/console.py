@@ -225,6 +225,9 @@ def plan_table(plan: Values) -> Table:
     _row(table, "network", f"{plan['encoder']}, {plan['levels']} levels")
     _row(table, "parameters", ", ".join(sizes))
     _row(table, "method", _settings_words(method))
+    if plan["style"] is not None:
+        words = _settings_words(plan["style"])
+        _row(table, "style", f"{words}; source samples get the look of target samples")
     _row(table, "optimiser", _settings_words(optimiser))
     each = f"{training['batch_size']} of each domain"
     sides = ", ".join(f"{field} {pixels}" for field, pixels in plan["image_sides"].items())

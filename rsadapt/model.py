@@ -436,6 +436,7 @@ def record(
     return {
         "seed": settings.seed,
         "method": settings.method.name,
+        "style": None if settings.style is None else settings.style.model_dump(),
         "classes": len(build.class_scheme(settings)),
         "initial_weights": initial_weights,
         "batch_norm": build.batch_norm_words(settings),

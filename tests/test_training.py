@@ -238,6 +238,16 @@ def test_resuming_after_an_interrupt_changes_nothing(run):
     assert parts.step == state(parts)["step"] == 5
 
 
+def test_resuming_with_a_style_changes_nothing(run):
+    changes = ["style={name: histogram}", "training.save_every=2"]
+    whole = run("whole", *changes, "training.workers=1")
+    assert json.loads(whole.run.record.read_text())["style"] == {"name": "histogram"}
+    with pytest.raises(InterruptedTrainingError):
+        run("parts", *changes, progress=stop_at(2))
+    assert same_learning(run("parts", *changes, resume=True), whole)
+    assert not same_learning(whole, run("plain"))
+
+
 def test_resuming_after_a_crash_repeats_what_was_not_saved(run):
     changes = ["training.steps=4", "training.save_every=2"]
 

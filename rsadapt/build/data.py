@@ -14,6 +14,7 @@ from rsadapt.adapt.batch_norm import Domain
 from rsadapt.build.band_statistics import Taken
 from rsadapt.build.configuration import class_scheme
 from rsadapt.build.learning import method
+from rsadapt.build.style import style_transform
 from rsadapt.data.cityscapes import CITYSCAPES
 from rsadapt.data.crosscity import CROSS_CITY
 from rsadapt.data.folder import FolderDataset
@@ -22,6 +23,7 @@ from rsadapt.data.gta5 import GTA5
 from rsadapt.data.imagery import DomainName, Imagery, Place, Places, Scored
 from rsadapt.data.prepared import Prepared
 from rsadapt.data.stream import SampleSource, stream
+from rsadapt.data.styling import Styling
 from rsadapt.data.supply import Opener, Supply, room_for_workers
 from rsadapt.data.synscapes import SYNSCAPES
 from rsadapt.data.synthia import SYNTHIA
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 STREAM_SEEDS: dict[Domain, int] = {"source": 1, "target": 2}
 """Added to a thousand times the run's seed, so that no two streams of any runs are alike."""
+STYLE_SEED = 3
+"""The same for the target's samples that lend their look to the source's."""
 
 DATASETS = {"gta5": GTA5, "synthia": SYNTHIA, "cityscapes": CITYSCAPES, "synscapes": SYNSCAPES}
 """Data sets of image folders by the name that a configuration gives them; Cross-City is one for
@@ -335,16 +339,63 @@ def training_samples(
     Raises:
         DataError: where no sample can be drawn.
     """
+    styling = None
+    if domain == "source" and settings.style is not None:
+        styling = _styling(settings, settings.style, both, normalise, scratch)
+    return _samples(
+        settings,
+        both,
+        domain,
+        seed=STREAM_SEEDS[domain],
+        normalise=normalise[domain] if styling is None else styling.normalise,
+        styling=styling,
+        augment=_augmenter(settings),
+        progress=progress,
+        scratch=scratch,
+    )
+
+
+def _styling(
+    settings: config.Configuration,
+    style: config.StyleSettings,
+    both: Places[Imagery],
+    normalise: Normalisers,
+    scratch: Path | None,
+) -> Styling:
+    """What gives the source's samples the look of the target's."""
+    as_they_are = Normaliser((0.0,) * both.bands, (1.0,) * both.bands)
+    looks = _samples(
+        settings, both, "target", seed=STYLE_SEED, normalise=as_they_are, scratch=scratch
+    )
+    return Styling(
+        looks, style_transform(style), source=normalise["source"], target=normalise["target"]
+    )
+
+
+def _samples(
+    settings: config.Configuration,
+    both: Places[Imagery],
+    domain: Domain,
+    *,
+    seed: int,
+    normalise: Normaliser,
+    scratch: Path | None,
+    styling: Styling | None = None,
+    augment: Augmenter | None = None,
+    progress: Progress | None = None,
+) -> SampleSource:
+    """A domain's samples; `seed` is that of the stream alone."""
     imagery = (both.source if domain == "source" else both.target).training
-    seed = 1000 * settings.seed + STREAM_SEEDS[domain]
+    seed = 1000 * settings.seed + seed
     scheme = class_scheme(settings) if domain == "source" else None
     if isinstance(imagery, Frames):
         return FrameSamples(
             imagery,
             seed=seed,
-            normalise=normalise[domain],
+            normalise=normalise,
             scheme=scheme,
-            augment=_augmenter(settings),
+            styling=styling,
+            augment=augment,
             prepared=prepared_frames(settings, both, domain),
         )
     from rsadapt.data.geotiff import RandomWindows
@@ -361,9 +412,10 @@ def training_samples(
         imagery,
         size=settings.training.tile,
         seed=seed,
-        normalise=normalise[domain],
+        normalise=normalise,
         scheme=scheme,
-        augment=_augmenter(settings),
+        styling=styling,
+        augment=augment,
         least_valid=settings.training.least_valid,
         sampling="uniform" if scheme is None else settings.training.sampling,
         temperature=settings.training.rarity_temperature,
@@ -498,7 +550,7 @@ def target_split(settings: config.Configuration) -> str:
         seen = "all" if whole else f"all but {_kept(split)}"
     if same:
         return "trained with the target's labels, which are the source's"
-    if not method(settings).uses_target:
+    if not method(settings).uses_target and settings.style is None:
         return "statistics of its images at most"
     return f"trained on {seen}, without labels"
 

@@ -298,9 +298,38 @@ def _given(method: Method) -> dict[str, Any]:
     return method.settings()
 
 
-GROUPS = DOMAIN_GROUPS
+class HistogramSettings(Settings):
+    """Each band gets the target sample's distribution of values."""
+
+    name: Literal["histogram"]
+
+
+class ReinhardSettings(Settings):
+    """Bands get the target sample's moments (Reinhard et al. 2001)."""
+
+    name: Literal["reinhard"]
+    match: Literal["bands", "covariance"] = "bands"
+    """The mean and standard deviation of each band, or means and covariances of all together."""
+
+
+class FdaSettings(Settings):
+    """Low frequencies get the target sample's amplitudes (Yang and Soatto 2020)."""
+
+    name: Literal["fda"]
+    beta: Annotated[float, Field(ge=0, lt=0.5)] = 0.01
+    """Half the width of the window of low frequencies, as a share of an image's shorter side,
+    rounded down to whole ones; the mean is always in it. Published are 0.01, 0.05 and 0.09."""
+
+
+StyleSettings = HistogramSettings | ReinhardSettings | FdaSettings
+
+GROUPS = DOMAIN_GROUPS | {
+    "histogram": HistogramSettings,
+    "reinhard": ReinhardSettings,
+    "fda": FdaSettings,
+}
 """What pydantic calls the members of unions, in the places it reports."""
-UNIONS = ("source", "target")
+UNIONS = ("source", "target", "style")
 """The fields that are unions."""
 
 
@@ -507,6 +536,9 @@ class Configuration(Settings):
     """Folder of frames that `rsadapt prepare` resized, relative to `root`; for image folders."""
     source: DomainSettings
     target: DomainSettings
+    style: Annotated[StyleSettings, Discriminator("name")] | None = None
+    """How samples of the source are given the look of one of the target's, before augmentations and
+    whatever the method: see `rsadapt.data.styling`. None leaves them as they are."""
     network: NetworkSettings = NetworkSettings()
     method: Annotated[Method, PlainValidator(_method), PlainSerializer(_given)]
     """A name, and what that method's class declares, see `rsadapt.build.methods`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rsadapt.classes import IGNORE_INDEX, ClassScheme
 from rsadapt.data.folder import FolderDataset, Frame, dataset_scheme, listed
 from rsadapt.data.images import image_planes, read_image, read_labels, resize_labels, take_bands
+from rsadapt.data.styling import Styling
 from rsadapt.errors import ConfigError, DataError
 from rsadapt.geo.fingerprint import fingerprint
 from rsadapt.geo.normalise import Normaliser
@@ -196,6 +197,7 @@ class FrameSamples:
         seed: of the order, anew in every pass; None takes the frames in order, over and over.
         normalise: applied to every image.
         scheme: the run's class table; None gives samples without labels and never opens one.
+        styling: applied first, where images are to look like others.
         augment: applied last.
         prepared: the same frames, read beforehand.
 
@@ -211,11 +213,12 @@ class FrameSamples:
         seed: int | None,
         normalise: Normaliser,
         scheme: ClassScheme | None,
+        styling: Styling | None = None,
         augment: Augmenter | None = None,
         prepared: PixelSource | None = None,
     ) -> None:
         self.frames, self.seed, self.normalise = frames, seed, normalise
-        self.scheme, self.augment = scheme, augment
+        self.scheme, self.styling, self.augment = scheme, styling, augment
         self.pixels: PixelSource = prepared or FramePixels(frames, scheme)
 
     def __getitem__(self, number: int) -> Sample:
@@ -227,7 +230,10 @@ class FrameSamples:
         """
         frame = self._frame(number)
         valid = np.ones(self.frames.size, bool)
-        image = self.normalise(take_bands(self.pixels.image(frame), self.frames.bands), valid)
+        values: NDArray[Any] = take_bands(self.pixels.image(frame), self.frames.bands)
+        if self.styling is not None:
+            values = self.styling(values, valid, number)
+        image = self.normalise(values, valid)
         label = None if self.scheme is None else self.pixels.label(frame).astype(np.int64)
         if self.augment is not None:
             turn = int(np.random.default_rng([self.seed or 0, number]).integers(2**31))

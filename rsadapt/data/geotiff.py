@@ -18,6 +18,7 @@ from rsadapt.data.sampling import (
     SamplingName,
     Uniform,
 )
+from rsadapt.data.styling import Styling
 from rsadapt.errors import DataError
 from rsadapt.geo.grid import Grid, Window, tile_windows
 from rsadapt.geo.normalise import Normaliser
@@ -51,6 +52,7 @@ class RandomWindows:
         seed: of the sequence.
         normalise: applied to every window.
         scheme: class table for the labels; None gives samples without labels.
+        styling: applied first, where images are to look like others.
         augment: applied last.
         least_valid: share of valid pixels a window should have.
         sampling: where windows lie (see `rsadapt.data.sampling`); by labels only with a scheme.
@@ -71,6 +73,7 @@ class RandomWindows:
         seed: int,
         normalise: Normaliser,
         scheme: ClassScheme | None,
+        styling: Styling | None = None,
         augment: Augmenter | None = None,
         least_valid: float = 0.25,
         sampling: SamplingName = "uniform",
@@ -93,6 +96,7 @@ class RandomWindows:
             raise DataError(f"{region.name} region: {error}") from error
         self.region, self.size, self.seed = region, size, seed
         self.normalise, self.scheme, self.augment = normalise, scheme, augment
+        self.styling = styling
         self.least_valid = least_valid
 
     def __getitem__(self, number: int) -> Sample:
@@ -107,6 +111,8 @@ class RandomWindows:
         if self.scheme is not None:
             label = scene.read_label(window, self.scheme).astype(np.int64)
             label[~valid] = IGNORE_INDEX
+        if self.styling is not None:
+            values = self.styling(values, valid, number)
         image = self.normalise(values, valid)
         if self.augment is not None:
             turn = int(random.integers(2**31))

@@ -57,7 +57,7 @@ def match_moments(image: Image, valid: Valid, look: Image, look_valid: Valid) ->
         deviations = pixels.std(1, keepdims=True)
         constant = np.ptp(pixels, axis=1, keepdims=True) == 0
         scale = others.std(1, keepdims=True) / np.where(constant, 1, deviations)
-        return scale * (pixels - pixels.mean(1, keepdims=True)) + others.mean(1, keepdims=True)
+        return _moved(scale * (pixels - pixels.mean(1, keepdims=True)), others)
 
     return _of_pixels(matched, image, valid, look, look_valid)
 
@@ -79,7 +79,7 @@ def match_covariance(image: Image, valid: Valid, look: Image, look_valid: Valid)
         root, inverse = _powers(ours)
         middle, _ = _powers(root @ theirs @ root)
         change = inverse @ middle @ inverse
-        return change @ (pixels - pixels.mean(1, keepdims=True)) + others.mean(1, keepdims=True)
+        return _moved(change @ (pixels - pixels.mean(1, keepdims=True)), others)
 
     return _of_pixels(matched, image, valid, look, look_valid)
 
@@ -147,15 +147,21 @@ def _of_pixels(
     return out
 
 
+def _moved(pixels: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
+    """Pixels [bands, pixels] of mean 0 given the others' means."""
+    return np.asarray(pixels + others.mean(1, keepdims=True))
+
+
 def _match_band(values: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     known, their_counts = np.unique(others, return_counts=True)
-    return np.interp(_shares_below(counts), _shares_below(their_counts), known)[places]
+    goals = np.interp(_shares_below(counts), _shares_below(their_counts), known)
+    return np.asarray(goals[places])
 
 
 def _shares_below(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """The share of pixels below each value, those of the very value counting half."""
-    return (np.cumsum(counts) - counts / 2) / counts.sum()
+    return np.asarray((np.cumsum(counts) - counts / 2) / counts.sum())
 
 
 def _powers(covariance: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -63,6 +63,7 @@ class Plan:
         levels: classifiers of the network.
         parameters: of the network and of each discriminator, by name.
         method: its settings.
+        style: its settings; None where samples of the source keep their look.
         optimiser: its settings.
         training: the settings of training, batch sizes and schedule among them.
         precision: of computing, as Lightning Fabric names it.
@@ -81,6 +82,7 @@ class Plan:
     levels: int
     parameters: dict[str, int]
     method: dict[str, Any]
+    style: dict[str, Any] | None
     optimiser: dict[str, Any]
     training: dict[str, Any]
     precision: str
@@ -134,6 +136,7 @@ def plan(
         levels=settings.network.levels,
         parameters={name: sum(map(Tensor.numel, n.parameters())) for name, n in networks.items()},
         method=settings.method.settings(),
+        style=None if settings.style is None else settings.style.model_dump(),
         optimiser=settings.optimiser.model_dump(),
         training=settings.training.model_dump(),
         precision=settings.device.precision,

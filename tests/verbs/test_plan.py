@@ -58,10 +58,16 @@ def test_what_train_refuses_a_plan_refuses(configuration, trained, tmp_path):
 
 def test_dry_run_shows_a_table(configuration, tmp_path):
     command = ["train", str(configuration), "--out", str(tmp_path / "run"), "--dry-run"]
-    shown = CliRunner().invoke(app, command)
+    shown = CliRunner().invoke(app, [*command, "--set", "style={name: fda}"])
     assert shown.exit_code == 0
     assert "nothing was written" in shown.stdout
-    for part in ("small, 2 levels", "output_space", "water", "32-true on cpu, 1 process"):
+    for part in (
+        "small, 2 levels",
+        "output_space",
+        "water",
+        "32-true on cpu, 1 process",
+        "fda, beta 0.01",
+    ):
         assert part in shown.stdout
     assert not (tmp_path / "run").exists()
     refused = CliRunner().invoke(app, [*command, "--resume"])

@@ -1,0 +1,128 @@
+"""Styles from the configuration: whose look samples get, of regions and of image folders."""
+
+import numpy as np
+import pytest
+import torch
+
+from rsadapt import build, config
+from rsadapt.data.procedural.street import write_streets
+from rsadapt.data.stream import stream
+from rsadapt.data.style import match_covariance, match_histogram, match_moments
+from rsadapt.errors import ConfigError
+
+STYLES = ["{name: histogram}", "{name: reinhard, match: covariance}", "{name: fda, beta: 0.05}"]
+NUMBERS = range(4)
+
+
+@pytest.fixture(scope="session")
+def streets(tmp_path_factory):
+    """Values of the streets' recipe on tiny frames."""
+    folder = tmp_path_factory.mktemp("streets")
+    write_streets(
+        folder, seed=0, source_frames=3, target_frames=3, validation_frames=1, height=64, width=96
+    )
+    small = {"source.size": {"height": 40, "width": 64}, "target.size": {"height": 32, "width": 60}}
+    recipe = config.load_yaml(config.recipe("streets"))
+    return config.change(recipe, small | {"root": str(folder)})
+
+
+def samples(values, *assignments):
+    """The source's training samples, and how both domains are standardised."""
+    settings = config.parse(config.assign(values, list(assignments)), where="test")
+    places = build.places(settings)
+    normalise = build.normalisers(settings, places, build.take_statistics(settings, places))
+    return build.training_samples(settings, places, normalise, "source"), normalise
+
+
+def scaled(standard, normaliser):
+    """What standardised values were of."""
+    return standard * np.reshape(normaliser.std, (-1, 1, 1)) + np.reshape(
+        normaliser.mean, (-1, 1, 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("style", "transform"),
+    [
+        ("{name: histogram}", match_histogram),
+        ("{name: reinhard}", match_moments),
+        ("{name: reinhard, match: covariance}", match_covariance),
+    ],
+)
+@pytest.mark.parametrize("by", ["region", "source", "given"])
+def test_a_sample_is_its_own_in_the_look_of_a_target_window(values, style, transform, by):
+    if by == "given":
+        values["normalisation"] = {"mean": [500.0] * 4, "std": [300.0] * 4}
+    changes = ["training.augment=[]", f"normalise_by={by}"]
+    plain, normalise = samples(values, *changes)
+    styled, _ = samples(values, *changes, f"style={style}")
+    assert styled.styling.looks.region.name == "target"
+    assert styled.styling.looks.scheme is None
+    assert styled.styling.looks.augment is None
+    names = set()
+    for number in NUMBERS:
+        before, after, look = plain[number], styled[number], styled.styling.looks[number]
+        assert torch.equal(after.label, before.label)
+        assert torch.equal(after.valid, before.valid)
+        valid = before.valid.numpy()
+        values = np.rint(scaled(before.image.numpy().astype(float), normalise["source"]))
+        values = scaled(normalise["source"](values, valid), normalise["target"])
+        found = transform(values, valid, look.image.numpy().astype(float), look.valid.numpy())
+        expected = normalise["target"](found, valid)
+        assert np.allclose(after.image.numpy(), expected, atol=2e-3)
+        names.add(look.name)
+    assert len(names) == len(NUMBERS)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_styled_samples_depend_on_seed_and_number_alone(values, style):
+    changes = [f"style={style}", "training.augment=[dihedral, noise]"]
+    once, again, other = (samples(values, *changes, f"seed={seed}")[0] for seed in (1, 1, 2))
+    for number in reversed(NUMBERS):
+        assert torch.equal(once[number].image, again[number].image)
+        assert not torch.equal(once[number].image, other[number].image)
+        assert torch.isfinite(once[number].image).all()
+        assert (once[number].image[:, ~once[number].valid] == 0).all()
+    here, there = (stream(once, batch_size=2, start=3, workers=workers) for workers in (0, 1))
+    assert torch.equal(next(here).image, next(there).image)
+    for batches in (here, there):
+        batches.close()
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_frames_get_the_look_of_frames_of_another_size(streets, style):
+    plain, _ = samples(streets)
+    styled, normalise = samples(streets, f"style={style}")
+    assert styled.styling.looks.frames.name == "target"
+    assert styled.normalise == normalise["target"]
+    for number in NUMBERS:
+        assert torch.equal(styled[number].label, plain[number].label)
+        assert styled[number].image.shape == plain[number].image.shape
+        assert not torch.allclose(styled[number].image, plain[number].image, atol=0.1)
+    ours = torch.stack([styled[number].image for number in NUMBERS])
+    assert ours.mean().abs() < 0.3  # as the target's own are
+
+
+def test_no_style_is_the_default_and_the_record_says_which_there_is(values):
+    settings = config.parse(values, where="test")
+    assert settings.style is None
+    assert samples(values)[0].styling is None
+    only_source = ["method={name: source_only}", "network.batch_norm=source"]
+    for style, seen in (("null", "statistics of its images at most"), (STYLES[0], "trained on")):
+        chosen = config.parse(config.assign(values, [*only_source, f"style={style}"]), where="test")
+        assert build.target_split(chosen).startswith(seen)
+
+
+@pytest.mark.parametrize(
+    ("style", "message"),
+    [
+        ("{name: fda, betta: 0.1}", r"unknown key 'style\.betta'; did you mean 'beta'\?"),
+        ("{name: fda, beta: 0.5}", r"'style\.beta': input should be less than 0\.5, found 0\.5"),
+        ("{name: cyclegan}", "'histogram', 'reinhard', 'fda'"),
+        ("{beta: 0.1}", "'style'.*'name'"),
+        ("histogram", "'style'"),
+    ],
+)
+def test_wrong_styles_are_named(values, style, message):
+    with pytest.raises(ConfigError, match=message):
+        config.parse(config.assign(values, [f"style={style}"]), where="test")
