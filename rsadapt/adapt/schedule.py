@@ -13,6 +13,11 @@ def poly(step: int, horizon: int, power: float) -> float:
     return factor
 
 
+def warm_up(step: int, steps: int) -> float:
+    """The factor by which rates rise linearly to their own in the first steps, 0 for none."""
+    return min(1.0, (step + 1) / steps) if steps else 1.0
+
+
 def set_rates(optimisers: Iterable[Optimizer], factor: float) -> None:
     """Set every learning rate to `factor` times the rate its optimiser was made with."""
     for optimiser in optimisers:

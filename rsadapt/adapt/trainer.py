@@ -14,7 +14,7 @@ from rsadapt.adapt import ranks
 from rsadapt.adapt.feed import Feed
 from rsadapt.adapt.figures import Said, fetch
 from rsadapt.adapt.method import Losses, Method, Parts
-from rsadapt.adapt.schedule import poly, set_rates
+from rsadapt.adapt.schedule import poly, set_rates, warm_up
 from rsadapt.adapt.soundness import Soundness
 from rsadapt.errors import InterruptedTrainingError, RsadaptError
 from rsadapt.sample import Batch
@@ -35,6 +35,7 @@ class Schedule:
         steps: steps of the whole run.
         horizon: step at which the learning rate would reach zero; at least `steps`.
         power: of the poly schedule.
+        warm_up: steps in which rates rise, on top of that schedule.
         accumulate: pairs of batches whose mean gradient makes one step.
         log_every: steps between two lines of the log.
         validate_every: steps between two validations on the way; 0 for none.
@@ -44,6 +45,7 @@ class Schedule:
     steps: int
     horizon: int
     power: float = 0.9
+    warm_up: int = 0
     accumulate: int = 1
     log_every: int = 10
     validate_every: int = 0
@@ -144,6 +146,7 @@ def train(
         for step in range(start, schedule.steps):
             reached.step = step + 1
             factor = poly(step, schedule.horizon, schedule.power)
+            factor *= warm_up(step, schedule.warm_up)
             set_rates(learner.optimisers.values(), factor)
             try:
                 feed.fetch()

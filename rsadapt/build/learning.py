@@ -317,6 +317,7 @@ def schedule(settings: config.Configuration) -> Schedule:
         steps=training.steps,
         horizon=training.horizon or training.steps,
         power=settings.optimiser.power,
+        warm_up=settings.optimiser.warm_up,
         accumulate=training.accumulate,
         log_every=training.log_every,
         validate_every=training.validate_every,

@@ -352,6 +352,8 @@ class OptimiserSettings(Settings):
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     power: Annotated[float, Field(ge=0)] = 0.9
     """Of the schedule (1 - step / horizon) ** power; 0 keeps the rate."""
+    warm_up: Annotated[int, Field(ge=0)] = 0
+    """First steps in which the rate rises linearly, on top of that schedule."""
 
 
 class StrengthSettings(Settings):

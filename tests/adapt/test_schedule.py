@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsadapt.adapt.schedule import poly, set_rates
+from rsadapt.adapt.schedule import poly, set_rates, warm_up
 
 
 @given(st.integers(1, 10**6), st.floats(0, 3), st.data())
@@ -19,6 +19,11 @@ def test_rate_falls_from_one_to_nought(horizon, power, data):
 @pytest.mark.parametrize(("power", "last"), [(0.9, 0), (0.0, 1)])
 def test_rate_at_the_horizon(power, last):
     assert poly(10, 10, power) == last
+
+
+def test_rates_rise_linearly_to_their_own():
+    assert [warm_up(step, 4) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
+    assert warm_up(0, 0) == 1
 
 
 def test_rates_are_factors_of_the_first_and_do_not_compound():
