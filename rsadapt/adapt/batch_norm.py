@@ -68,6 +68,27 @@ class DomainStatistics:
         with self.domain(domain if self.policy == "per_domain" else "source"):
             yield
 
+    @contextmanager
+    def neither(self) -> Iterator[None]:
+        """Normalise batches that are of no domain, such as mixed ones, inside the context.
+
+        Statistics of a set for each domain stay as they are; otherwise such a batch counts as the
+        target's, as in published codes.
+        """
+        if self.policy != "per_domain":
+            with self.domain("target"):
+                yield
+            return
+        layers = self._layers.values()
+        before = [(layer.momentum, layer.num_batches_tracked) for layer in layers]
+        for layer in layers:
+            layer.momentum, layer.num_batches_tracked = 0.0, None
+        try:
+            yield
+        finally:
+            for layer, (momentum, tracked) in zip(layers, before, strict=True):
+                layer.momentum, layer.num_batches_tracked = momentum, tracked
+
     def running(self) -> list[Tensor]:
         """The running statistics that training moves and evaluation uses, of both domains."""
         if self.policy == "frozen":

@@ -24,7 +24,10 @@ PIECE = 2**23
 
 
 def segmentation_loss(
-    logits: Tensor, label: Tensor, upsample: Callable[[Tensor], Tensor] | None = None
+    logits: Tensor,
+    label: Tensor,
+    upsample: Callable[[Tensor], Tensor] | None = None,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Mean cross-entropy over labelled pixels, of all processes; 0 where none is labelled.
 
@@ -32,13 +35,17 @@ def segmentation_loss(
         logits: float [N, classes, H, W], or [N, classes, h, w] where `upsample` is given.
         label: int64 [N, H, W], `IGNORE_INDEX` where unlabelled or invalid.
         upsample: brings logits of any number of samples to H x W.
+        weight: float [N, H, W] that each pixel's term is multiplied by; the mean stays one over all
+            labelled pixels, so that little weight makes a small loss.
     """
 
     def total(part: Tensor, samples: slice) -> Tensor:
         pixels = part if upsample is None else upsample(part)
-        return functional.cross_entropy(
-            pixels, label[samples], ignore_index=IGNORE_INDEX, reduction="sum"
+        reduction = "sum" if weight is None else "none"
+        terms = functional.cross_entropy(
+            pixels, label[samples], ignore_index=IGNORE_INDEX, reduction=reduction
         )
+        return terms if weight is None else (weight[samples] * terms).sum()
 
     values = logits.shape[1] * label[0].numel()
     summed = sum_over_samples(logits, total, at_once=max(1, PIECE // values))

@@ -6,9 +6,13 @@ from rsadapt.adapt.adapted_batch_norm import AdaptedBatchNorm
 from rsadapt.adapt.advent import Advent
 from rsadapt.adapt.cbst import Cbst
 from rsadapt.adapt.clan import Clan
+from rsadapt.adapt.dacs import Dacs
+from rsadapt.adapt.daformer import Daformer
 from rsadapt.adapt.feature_space import FeatureSpace
 from rsadapt.adapt.iast import Iast
+from rsadapt.adapt.mean_teacher import MeanTeacher
 from rsadapt.adapt.method import Method
+from rsadapt.adapt.mic import Mic
 from rsadapt.adapt.min_ent import MinEnt
 from rsadapt.adapt.multi_scale_features import MultiScaleFeatures
 from rsadapt.adapt.output_space import OutputSpace
@@ -25,4 +29,8 @@ METHODS: dict[str, type[Method]] = {
     "multi_scale_features": MultiScaleFeatures,
     "cbst": Cbst,
     "iast": Iast,
+    "mean_teacher": MeanTeacher,
+    "dacs": Dacs,
+    "daformer": Daformer,
+    "mic": Mic,
 }
