@@ -395,7 +395,7 @@ def warm_start(parts: Parts, settings: config.Configuration, bands: tuple[int, .
         CheckpointError: for another class table or other bands of a run, or other shapes.
     """
     if settings.init_from is None:
-        return Start("ImageNet (torchvision)" if settings.network.pretrained else "random")
+        return Start(build.initial_words(settings.network))
     file, state = _read_start(Path(settings.init_from))
     if "facts" not in state:
         fit = weights.fit(network_of(parts), weights.named_tensors(state, file), where=file)

@@ -31,6 +31,7 @@ from rsadapt.build.data import (
     target_split,
     training_samples,
 )
+from rsadapt.build.encoder_weights import initial_words
 from rsadapt.build.learning import (
     batch_norm_policy,
     batch_norm_words,
@@ -75,6 +76,7 @@ __all__ = [
     "given_normaliser",
     "ground_pixels",
     "inference",
+    "initial_words",
     "keep_statistics",
     "known_datasets",
     "lay_out",

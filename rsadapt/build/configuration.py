@@ -33,6 +33,10 @@ def configuration(
     paths = {"root": str(root.resolve())}
     if settings.init_from is not None:
         paths["init_from"] = str((folder / settings.init_from).resolve())
+    if isinstance(settings.network.pretrained, str):
+        weights = str((folder / settings.network.pretrained).resolve())
+        network = settings.network.model_copy(update={"pretrained": weights})
+        settings = settings.model_copy(update={"network": network})
     return settings.model_copy(update=paths)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -21,6 +21,7 @@ from rsadapt.adapt.teacher import Teacher
 from rsadapt.adapt.trainer import Learner, Schedule
 from rsadapt.build.compilation import compiled
 from rsadapt.build.configuration import class_scheme
+from rsadapt.build.encoder_weights import library_encoder
 from rsadapt.build.heap import give_back_large_tensors
 from rsadapt.build.precision import (
     check_precision,
@@ -33,7 +34,7 @@ from rsadapt.nets.deeplab import AtrousPyramid, DeepLab
 from rsadapt.nets.discriminator import Discriminator
 from rsadapt.nets.encoder import Encoder, imagenet_url
 from rsadapt.nets.pyramid_discriminator import PyramidDiscriminator
-from rsadapt.nets.resnet import ResNetEncoder
+from rsadapt.nets.resnet import ResNetEncoder, ResNetName
 from rsadapt.nets.small import SmallEncoder
 from rsadapt.nets.vgg import VggEncoder
 from rsadapt.processes import started
@@ -46,7 +47,8 @@ def network(settings: config.Configuration, bands: int) -> DeepLab:
     """The segmentation network, with fresh (or ImageNet) weights.
 
     Raises:
-        ConfigError: for ImageNet weights of an encoder that has none.
+        ConfigError: for ImageNet weights of an encoder that has none, and for an encoder of a
+            library that is not installed or does not know it.
         MissingFileError: for ImageNet weights that can neither be read nor downloaded.
         CheckpointError: for a file in their place that could run code.
     """
@@ -64,15 +66,21 @@ def network(settings: config.Configuration, bands: int) -> DeepLab:
 
 
 def _encoder(chosen: config.NetworkSettings, bands: int) -> Encoder:
+    family = config.encoder_family(chosen.encoder)
+    if family is not None:
+        return library_encoder(chosen, family.anchor, bands)
     if chosen.encoder == "small":
         if chosen.pretrained:
             raise ConfigError("network.pretrained: there are no weights of the small encoder")
         return SmallEncoder(bands=bands)
     try:
         if chosen.encoder == "vgg16":
-            return VggEncoder(bands=bands, pretrained=chosen.pretrained)
+            return VggEncoder(bands=bands, pretrained=bool(chosen.pretrained))
         return ResNetEncoder(
-            chosen.encoder, bands=bands, pretrained=chosen.pretrained, layout=chosen.layout
+            cast("ResNetName", chosen.encoder),  # the settings know no other
+            bands=bands,
+            pretrained=bool(chosen.pretrained),
+            layout=chosen.layout,
         )
     except UnpicklingError as error:
         raise CheckpointError(
@@ -252,7 +260,7 @@ def batch_norm_policy(settings: config.Configuration) -> BatchNormPolicy:
 
 def batch_norm_words(settings: config.Configuration) -> str:
     """The policy in force, for reports; "none" for a network without batch norm."""
-    if settings.network.encoder == "vgg16":
+    if not config.has_batch_norm(settings.network.encoder):
         return "none"
     together = ", by the batches of all processes" * settings.network.batch_norm_sync
     return f"{batch_norm_policy(settings)}{together}"

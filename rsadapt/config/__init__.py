@@ -1,6 +1,7 @@
 """The configuration: its fields, and how it is read from YAML."""
 
 from rsadapt.config.datasets import DatasetSettings, load_dataset
+from rsadapt.config.encoders import Anchor, encoder_family, has_batch_norm
 from rsadapt.config.files import load_yaml, ready, recipe
 from rsadapt.config.reading import assign, change, dump, parse, renewed
 from rsadapt.config.schema import (
@@ -19,6 +20,7 @@ from rsadapt.config.schema import (
 )
 
 __all__ = [
+    "Anchor",
     "ClassSettings",
     "Configuration",
     "DatasetSettings",
@@ -35,6 +37,8 @@ __all__ = [
     "assign",
     "change",
     "dump",
+    "encoder_family",
+    "has_batch_norm",
     "load_dataset",
     "load_yaml",
     "parse",

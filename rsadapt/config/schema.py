@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     Discriminator,
@@ -17,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from rsadapt.config.encoders import encoder_family, has_batch_norm, known_encoder
 from rsadapt.config.methods import STRICT, Method, method_group, read_method
 from rsadapt.errors import ConfigError
 
@@ -36,6 +38,13 @@ def _border(value: Any) -> Any:
     numbers = isinstance(value, list) and all(type(one) in (int, float) for one in value)
     if not numbers and value not in ("white", "black", None):
         raise ValueError("input should be white, black, null or a list of numbers, one a band")
+    return value
+
+
+def _whether_or_file(value: Any) -> Any:
+    """Weights to start from, with one sentence for all that they cannot be."""
+    if not isinstance(value, (bool, str)) or value == "":
+        raise ValueError("input should be true, false or a file")
     return value
 
 
@@ -258,19 +267,25 @@ class StatisticsSettings(Settings):
 class NetworkSettings(Settings):
     """The segmentation network."""
 
-    encoder: Literal["small", "resnet18", "resnet34", "resnet50", "resnet101", "vgg16"] = "resnet18"
+    encoder: Annotated[str, AfterValidator(known_encoder)] = "resnet18"
+    """small, resnet18, resnet34, resnet50, resnet101 or vgg16; with the extra `networks` mit_b0 to
+    mit_b5 (SegFormer's, of segmentation-models-pytorch; not for commercial use, as NVIDIA's licence
+    says) and kinds of timm's by "tu-" and its name, such as tu-convnext_tiny, see
+    `rsadapt.config.encoders`. A dot and the name of weights may follow: tu-convnext_tiny.in12k."""
     layout: Literal["torchvision", "published"] = "torchvision"
     """Of a ResNet: "published" reduces in a bottleneck's first 1x1 convolution and rounds the
     max-pool's size up, as the weights published for AdaptSegNet expect."""
     levels: Annotated[int, Field(ge=1, le=3)] = 2
-    """Classifiers, on the last stages of the encoder; every encoder has three at its stride."""
+    """Classifiers, on the last stages of the encoder; every encoder has three at its stride, or
+    brings them there."""
     rates: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [6, 12, 18, 24]
     """Dilations of the classifiers' branches, in cells."""
     pyramid: Pyramid = "all"
     """Which branches are summed; the published multi-level and VGG networks leave the last two of
     four unused."""
-    pretrained: bool = False
-    """Start the encoder from torchvision's ImageNet weights (downloaded, or from its cache)."""
+    pretrained: Annotated[bool | str, BeforeValidator(_whether_or_file)] = False
+    """Start the encoder from its library's ImageNet weights (downloaded, or from its cache); or, of
+    the extra `networks`, from a file of them, relative to the configuration's folder."""
     upsampling: Literal["cells", "corners"] = "cells"
     """Where logits lie: at their cells' true places, or stretched to the corners as published."""
     batch_norm: Literal["both", "source", "per_domain", "frozen"] = "both"
@@ -281,6 +296,15 @@ class NetworkSettings(Settings):
     """Weight of a new batch in the running statistics; small windows want a smaller one."""
     batch_norm_sync: bool = False
     """Of several processes: normalise a training batch by those of all, and not by its own."""
+
+    @model_validator(mode="after")
+    def _weights_of_its_library(self) -> NetworkSettings:
+        if isinstance(self.pretrained, str) and encoder_family(self.encoder) is None:
+            raise ValueError(
+                f"network.pretrained: files are for encoders of the extra 'networks'; of "
+                f"{self.encoder} choose true or false, or name the file by init_from"
+            )
+        return self
 
 
 def _method(value: Any) -> Method:
@@ -612,13 +636,16 @@ class Configuration(Settings):
     def _check_batch_norm(self) -> None:
         """Refuse what would be passed over in silence."""
         chosen = self.network
-        if chosen.batch_norm_sync and (chosen.encoder == "vgg16" or chosen.batch_norm == "frozen"):
+        bare = not has_batch_norm(chosen.encoder)
+        if chosen.batch_norm_sync and (bare or chosen.batch_norm == "frozen"):
             raise ValueError("network.batch_norm_sync: no batch norm here goes by its batches")
         policy = self.method.needs_policy
         if policy is None:
             return
-        if self.network.encoder == "vgg16":
-            raise ValueError(f"method {self.method.name}: vgg16 has no batch norm to adapt")
+        if bare:
+            raise ValueError(
+                f"method {self.method.name}: {chosen.encoder} has no batch norm to adapt"
+            )
         if self.network.batch_norm != policy:
             raise ValueError(f"method {self.method.name} needs network.batch_norm: {policy}")
 

@@ -112,7 +112,7 @@ def map_scenes(
                     settings.tile,
                     settings.overlap,
                     settings.blending,
-                    cell=network_of(model.parts).stride,
+                    cell=network_of(model.parts).encoder.period,
                 ),
                 area=part,
                 facts={

@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rsadapt.errors import ShapeError
+from rsadapt.nets.cells import brought_to
 from rsadapt.nets.encoder import Encoder
 
 Upsampling = Literal["cells", "corners"]
@@ -124,7 +125,7 @@ class DeepLab(nn.Module):
             beyond the image, floor(H / 8) for VGG; w likewise.
 
         Raises:
-            ShapeError: for another number of bands, or images no larger than the stride.
+            ShapeError: for another number of bands, or images too small for the encoder.
         """
         self._check(image)
         features = self.encoder(image)[-self.levels :]
@@ -150,10 +151,7 @@ class DeepLab(nn.Module):
         if self.upsampling == "corners":
             return functional.interpolate(logits, size, mode="bilinear", align_corners=True)
         shown = size if image_size is None else image_size
-        if self.encoder.anchor == "first":
-            full = _from_first_pixels(logits, self.stride, shown)
-        else:
-            full = _from_middles(logits, self.stride, shown)
+        full = brought_to(logits, self.stride, shown, self.encoder.anchor)
         return full if shown == size else functional.interpolate(full, size, mode="bilinear")
 
     def head_parameters(self) -> list[nn.Parameter]:
@@ -166,30 +164,12 @@ class DeepLab(nn.Module):
                 f"the network takes images [samples, {self.bands} bands, height, width], "
                 f"found {list(image.shape)}"
             )
-        least = self.stride + 1
+        least, enough = self.encoder.least_side, 2 * self.encoder.period
         if min(image.shape[-2:]) < least:
             raise ShapeError(
                 f"the network needs images of at least {least} x {least} pixels, found "
-                f"{image.shape[-2]} x {image.shape[-1]}; use tiles of {2 * self.stride} or more"
+                f"{image.shape[-2]} x {image.shape[-1]}; use tiles of {enough} or more"
             )
-
-
-def _from_first_pixels(logits: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
-    """Interpolate between cells that are centred on the first pixel of their stride."""
-    height, width = size
-    reach = [stride * cells + 1 for cells in logits.shape[-2:]]
-    padded = functional.pad(logits, (0, 1, 0, 1), mode="replicate")
-    full = functional.interpolate(padded, reach, mode="bilinear", align_corners=True)
-    return full[..., :height, :width]
-
-
-def _from_middles(logits: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
-    """Interpolate between cells that are centred in the middle of their stride."""
-    height, width = size
-    reach = [stride * cells for cells in logits.shape[-2:]]
-    full = functional.interpolate(logits, reach, mode="bilinear", align_corners=False)
-    more = (0, max(0, width - reach[1]), 0, max(0, height - reach[0]))
-    return functional.pad(full, more, mode="replicate")[..., :height, :width]
 
 
 def _branch(channels: int, classes: int, rate: int) -> nn.Conv2d:

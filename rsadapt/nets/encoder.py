@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Literal
 
 import torch
 import torchvision
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-Anchor = Literal["first", "middle"]
+from rsadapt.nets.cells import Anchor
 
 
 class Encoder(nn.Module):
@@ -28,6 +27,9 @@ class Encoder(nn.Module):
         channels: channels of each stage's features.
         stride: pixels between neighbouring cells of the stages that are used.
         anchor: where in its stride a cell is centred.
+        period: pixels by which an image must move for all features to move with it whole; the
+            stride, unless stages between are coarser.
+        least_side: of an image; a pixel more than the stride unless given.
 
     Attributes:
         recompute: forget what lies within stem and blocks and compute it again where gradients
@@ -42,13 +44,17 @@ class Encoder(nn.Module):
         channels: tuple[int, ...],
         stride: int,
         anchor: Anchor = "first",
+        period: int | None = None,
+        least_side: int | None = None,
     ) -> None:
         super().__init__()
         self.stem = stem
         self.stages = nn.ModuleList(stages)
         self.channels = channels
         self.stride = stride
-        self.anchor = anchor
+        self.anchor: Anchor = anchor
+        self.period = stride if period is None else period
+        self.least_side = stride + 1 if least_side is None else least_side
         self.recompute = False
 
     @property
@@ -125,11 +131,20 @@ def for_bands(layer: nn.Conv2d, bands: int) -> nn.Conv2d:
         bias=layer.bias is not None,
     )
     with torch.no_grad():
-        turns = torch.arange(bands) % layer.in_channels
-        fresh.weight.copy_(layer.weight[:, turns] * (layer.in_channels / bands))
+        fresh.weight.copy_(spread(layer.weight, bands))
         if fresh.bias is not None and layer.bias is not None:
             fresh.bias.copy_(layer.bias)
     return fresh
+
+
+def spread(weight: Tensor, bands: int) -> Tensor:
+    """Kernels [channels, 3, h, w] for `bands` bands: repeated in turn, scaled by 3 / bands.
+
+    A band then weighs as much less as there are more of them, so that bands alike (those of most
+    imagery nearly are) give a response of the size that it had.
+    """
+    turns = torch.arange(bands, device=weight.device) % weight.shape[1]
+    return weight[:, turns] * (weight.shape[1] / bands)
 
 
 def imagenet_tensors(name: str) -> dict[str, Tensor]:

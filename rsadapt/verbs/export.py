@@ -111,7 +111,7 @@ def export(
         bands=len(facts.bands),
         tile=pixels[0],
         overlap=pixels[1],
-        cell=network.stride,
+        cell=network.encoder.period,
         resolution=_centimetres(facts, domain, resolution),
     )
     metadata["rsadapt"] = {
