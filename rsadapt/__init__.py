@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rsadapt.verbs.predict import predict
     from rsadapt.verbs.prepare import prepare
     from rsadapt.verbs.train import train
+    from rsadapt.verbs.translate import translate
 
 __all__ = [
     "ClassScheme",
@@ -47,6 +48,7 @@ __all__ = [
     "predict",
     "prepare",
     "train",
+    "translate",
 ]
 
 _HOMES = {
@@ -68,6 +70,7 @@ _HOMES = {
     "predict": "rsadapt.verbs.predict",
     "prepare": "rsadapt.verbs.prepare",
     "train": "rsadapt.verbs.train",
+    "translate": "rsadapt.verbs.translate",
 }
 
 

@@ -31,6 +31,7 @@ INTERRUPTED = 130
 GOES_ON = {
     "train": "; the same command with --resume goes on",
     "benchmark": "; the same command goes on",
+    "translate": "; the same command with --resume goes on",
 }
 """How to go on with a training that was stopped, by verb."""
 
@@ -128,6 +129,13 @@ class Blending(StrEnum):
 
     hann = "hann"
     crop = "crop"
+
+
+class Translating(StrEnum):
+    """How the source takes on the target's look."""
+
+    cyclegan = "cyclegan"
+    fcan = "fcan"
 
 
 class Precision(StrEnum):
@@ -410,6 +418,61 @@ def evaluate(
     for domain, report in reports.items():
         console.show(console.report_tables(report, domain))
     _write_json(reports, json_file)
+
+
+@app.command()
+def translate(
+    config: Config,
+    *,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="A new or empty folder; scenes/ is made in it.")
+    ],
+    by: Annotated[Translating | None, typer.Option(help="How, in place of translation.by.")] = None,
+    trained: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Only write, with this trained translator."),
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="A run whose agreement with the labels is reported."),
+    ] = None,
+    data: Data = None,
+    assignments: Assignments = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace scenes that are there already.")
+    ] = False,
+) -> None:
+    """Write the source's scenes in the target's look."""
+    from rsadapt import console
+    from rsadapt.verbs.translate import translate as verb
+
+    with console.progress() as progress:
+        found = verb(
+            config,
+            out=out,
+            by=None if by is None else by.value,
+            trained=trained,
+            check=check,
+            data=data,
+            assignments=assignments or (),
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
+            watch=progress.watch,
+        )
+    for file in found.scenes:
+        typer.echo(f"wrote {file}")
+    apart = found.report["discriminability"]
+    typer.echo(
+        f"told from target tiles: {apart['untranslated']:.1%} of the source's, "
+        f"{apart['translated']:.1%} of the translated (50 % is chance)"
+    )
+    if "agreement" in found.report:
+        before, after = (
+            found.report["agreement"][when]["miou"] for when in ("untranslated", "translated")
+        )
+        typer.echo(f"agreement with the labels, mIoU: {before:.1%} before, {after:.1%} after")
 
 
 @app.command(cls=FileCommand)

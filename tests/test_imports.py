@@ -74,6 +74,12 @@ PARTS = {
     "scoring": (f"{BELOW_BUILD} build model", "torch"),
     "session": (f"{BELOW_BUILD} whole weights build checkpoints curves model watching scoring", ""),
     "training": (f"{BELOW_BUILD} build checkpoints curves model session", ""),
+    "translator": (f"{BELOW_BUILD} whole weights build checkpoints model watching", "torch"),
+    "translated_scenes": (f"{BELOW_BUILD} model mapping scoring translator", "torch"),
+    "verbs.translate": (
+        f"{BELOW_BUILD} whole build translator translated_scenes",
+        "",
+    ),
     "study": (f"{BELOW_BUILD} build model training", "torch"),
     "verbs": (f"{BELOW_BUILD} weights build model mapping scoring training study", "torch"),
     "verbs.inspect": ("classes errors progress data build config inspection", ""),

@@ -36,6 +36,7 @@ class Schedule:
         horizon: step at which the learning rate would reach zero; at least `steps`.
         power: of the poly schedule.
         warm_up: steps in which rates rise, on top of that schedule.
+        constant: first steps at the full rate, fewer than `horizon`; only then it falls.
         accumulate: pairs of batches whose mean gradient makes one step.
         log_every: steps between two lines of the log.
         validate_every: steps between two validations on the way; 0 for none.
@@ -46,10 +47,17 @@ class Schedule:
     horizon: int
     power: float = 0.9
     warm_up: int = 0
+    constant: int = 0
     accumulate: int = 1
     log_every: int = 10
     validate_every: int = 0
     save_every: int = 0
+
+    def factor(self, step: int) -> float:
+        """By what every learning rate is multiplied at a step."""
+        falling = max(0, step - self.constant)
+        fallen = poly(falling, self.horizon - self.constant, self.power)
+        return fallen * warm_up(step, self.warm_up)
 
 
 @dataclass
@@ -145,9 +153,7 @@ def train(
     with _signals() as caught, ranks.loss_told(ranks.Reached(start, start)) as reached:
         for step in range(start, schedule.steps):
             reached.step = step + 1
-            factor = poly(step, schedule.horizon, schedule.power)
-            factor *= warm_up(step, schedule.warm_up)
-            set_rates(learner.optimisers.values(), factor)
+            set_rates(learner.optimisers.values(), schedule.factor(step))
             try:
                 feed.fetch()
             except RsadaptError:

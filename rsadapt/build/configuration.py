@@ -30,13 +30,16 @@ def configuration(
     folder = file.resolve().parent
     settings = config.parse(values, where=file, folder=folder)
     root = folder / settings.root if data is None else data
-    paths = {"root": str(root.resolve())}
+    paths: dict[str, object] = {"root": str(root.resolve())}
     if settings.init_from is not None:
         paths["init_from"] = str((folder / settings.init_from).resolve())
     if isinstance(settings.network.pretrained, str):
         weights = str((folder / settings.network.pretrained).resolve())
-        network = settings.network.model_copy(update={"pretrained": weights})
-        settings = settings.model_copy(update={"network": network})
+        paths["network"] = settings.network.model_copy(update={"pretrained": weights})
+    fcan = settings.translation.fcan
+    if fcan.weights is not None:
+        fcan = fcan.model_copy(update={"weights": str((folder / fcan.weights).resolve())})
+        paths["translation"] = settings.translation.model_copy(update={"fcan": fcan})
     return settings.model_copy(update=paths)
 
 

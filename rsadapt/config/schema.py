@@ -535,6 +535,52 @@ class DeviceSettings(Settings):
     needs a C++ compiler; results differ in their last digits."""
 
 
+class AppearanceSettings(Settings):
+    """FCAN's appearance adaptation: see `rsadapt.adapt.appearance`."""
+
+    weights: str | None = None
+    """The frozen network: a run or its checkpoint, whose encoder is taken, or a weight file
+    (torchvision's, of the encoder that `network` names); relative to the configuration's folder."""
+    windows: Annotated[int, Field(ge=1)] = 64
+    """Windows of the target whose mean Gram matrices are its style."""
+    style: Weight = 1.0
+    content: Weight = 1.0
+    iterations: Annotated[int, Field(ge=0)] = 100
+    rate: Annotated[float, Field(gt=0)] = 0.02
+    """Learning rate of the image, in standard deviations of a band."""
+
+
+class TranslationSettings(Settings):
+    """How `rsadapt translate` gives the source the target's look.
+
+    What is not here (workers, log, checkpoints, tiles of the written scenes) is that of `training`,
+    `prediction` and `device`.
+    """
+
+    by: Literal["cyclegan", "fcan"] = "cyclegan"
+    steps: Annotated[int, Field(ge=1)] = 20_000
+    """Of CycleGAN, as all up to `fcan`."""
+    constant: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of the steps at the full rate, which then falls to zero along a line."""
+    batch_size: Annotated[int, Field(ge=1)] = 1
+    tile: Annotated[int, Field(ge=24)] = 256
+    """Height and width of a window, pixels; of FCAN's style, too."""
+    width: Annotated[int, Field(ge=1)] = 64
+    """Channels of a generator's first layer."""
+    blocks: Annotated[int, Field(ge=0)] = 9
+    """Residual blocks of a generator."""
+    discriminator_width: Annotated[int, Field(ge=1)] = 64
+    rate: Annotated[float, Field(gt=0)] = 2e-4
+    """Of Adam, for all four networks."""
+    cycle: Weight = 10.0
+    """Weight of what is lost on the way to the other domain and back."""
+    identity: Weight = 0.5
+    """Weight, as a share of `cycle`, of what changes in an image that has the look already."""
+    pool: Annotated[int, Field(ge=0)] = 50
+    """Translated images that discriminators see again."""
+    fcan: AppearanceSettings = AppearanceSettings()
+
+
 class Configuration(Settings):
     """All that decides a run."""
 
@@ -571,6 +617,7 @@ class Configuration(Settings):
     optimiser: OptimiserSettings = OptimiserSettings()
     training: TrainingSettings = TrainingSettings()
     prediction: PredictionSettings = PredictionSettings()
+    translation: TranslationSettings = TranslationSettings()
     device: DeviceSettings = DeviceSettings()
 
     @model_validator(mode="before")

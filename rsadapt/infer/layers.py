@@ -18,8 +18,9 @@ from rsadapt.geo.location import Location
 from rsadapt.geo.maps import Bands
 from rsadapt.geo.room import room
 
-LayerName = Literal["classes", "confidence", "entropy", "margin", "probabilities"]
-LAYERS: tuple[LayerName, ...] = get_args(LayerName)
+LayerName = Literal["classes", "confidence", "entropy", "margin", "probabilities", "translated"]
+LAYERS: tuple[LayerName, ...] = get_args(LayerName)[:-1]
+"""What a map can say; what a translator makes of a scene is no map, see `infer.translated`."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class Layer:
 
     name: LayerName
     bands: Bands
+
+    def file(self, scene: str) -> str:
+        """The name of its file, of a scene's name without suffix."""
+        return f"{scene}_{self.name}.tif"
 
     def of(self, probabilities: Tensor) -> Tensor:
         """The stored values [bands, height, width] of some pixels, valid or not.

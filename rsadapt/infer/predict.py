@@ -106,7 +106,7 @@ def predict_scene(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> PredictedScene:
-    """Write a scene's maps, `<stem>_<layer>.tif`, all or none, on the scene's grid.
+    """Write a scene's maps, see `Layer.file`, all or none, on the scene's grid.
 
     Panels are kept until the maps are whole: after an error or a kill, a call with the same
     arguments goes on and ends with the same bytes. Maps that such a call has finished are kept.
@@ -148,7 +148,7 @@ def predict_scene(
         raise OutputExistsError(f"expected a folder for the maps, found a file at {out}; name one")
     job = Job(raster, cut, tuple(layers), area, grid or raster.grid)
     finish = finish or partial(finish_here, network)
-    names = {layer.name: f"{raster.path.stem}_{layer.name}.tif" for layer in layers}
+    names = {layer.name: layer.file(raster.path.stem) for layer in layers}
     decided = _facts(job, network, tiling) | dict(facts)
     key = fingerprint(decided)
     files = {name: out / file for name, file in names.items()}
