@@ -470,7 +470,8 @@ def translate(
     )
     if "agreement" in found.report:
         before, after = (
-            found.report["agreement"][when]["miou"] for when in ("untranslated", "translated")
+            found.report["agreement"][when]["totals"]["miou"]
+            for when in ("untranslated", "translated")
         )
         typer.echo(f"agreement with the labels, mIoU: {before:.1%} before, {after:.1%} after")
 
