@@ -14,6 +14,11 @@ Layers = Callable[[Tensor], list[Tensor]]
 """Images [N, bands, H, W] to the features [N, channels, h, w] of layers, the deepest last."""
 
 
+SHIFT, STEP = 8, 27
+"""Pixels a side of the cells that images are rolled within (encoders stride 4 or 8), and how many
+of a cell's 64 places lie from one step to the next: no divisor of 64, so that all take turns."""
+
+
 @dataclass(frozen=True)
 class Appearance:
     """How images take on a style (Zhang et al. 2018, "Fully convolutional adaptation networks").
@@ -49,17 +54,27 @@ class Appearance:
         with torch.inference_mode(False), torch.enable_grad():
             start = images.clone()
             seen = seen_pixels(start)
-            with torch.no_grad():
-                content = layers(start)[-1]
             found = start.clone().requires_grad_()
             optimiser = Adam([found], lr=self.rate)
-            for _ in range(self.iterations):
-                features = layers(found * seen)
-                loss = self.style * style_loss(features, seen, wanted)
-                loss = loss + self.content * content_loss(features[-1], content, seen)
+            for number in range(self.iterations):
+                moved, there, before = (moved_by(each, number) for each in (found, seen, start))
+                with torch.no_grad():
+                    content = layers(before)[-1]
+                features = layers(moved * there)
+                loss = self.style * style_loss(features, there, wanted)
+                loss = loss + self.content * content_loss(features[-1], content, there)
                 (found.grad,) = torch.autograd.grad(loss, [found])
                 optimiser.step()
             return found.detach() * seen
+
+
+def moved_by(images: Tensor, number: int) -> Tensor:
+    """Images rolled by other pixels at each step of a descent, all of a cell in `SHIFT` ** 2 steps.
+
+    Layers that stride see some pixels of a cell more than others, and would print their lattice.
+    """
+    rows, cols = divmod(number * STEP % SHIFT**2, SHIFT)
+    return images.roll((rows, cols), (-2, -1))
 
 
 def seen_pixels(images: Tensor) -> Tensor:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from rsadapt.adapt.adversarial import Game
 from rsadapt.adapt.batch_norm import Domain
-from rsadapt.adapt.method import Backward, Losses, Parts, needed
+from rsadapt.adapt.method import Backward, Losses, Method, Parts, needed
 from rsadapt.adapt.ranks import mean_over_ranks
 from rsadapt.sample import Batch
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 GAME = Game(objective="least_squares")
 """Least squares (Mao et al. 2017). A discriminator's labels are the domains': the target's answers
@@ -32,7 +35,7 @@ class ImagePool:
 
     Until it is full it keeps every image and hands it on; then, by a coin for each, the image is
     handed on, or exchanged for one that is kept (Shrivastava et al. 2017, section 2.3, as Zhu et
-    al. 2017, section 4, take it up: 50 images). Coins are PyTorch's of the CPU.
+    al. 2017, section 4, take it up: 50 images).
 
     Args:
         size: images; 0 hands on every one.
@@ -46,25 +49,35 @@ class ImagePool:
     def __len__(self) -> int:
         return len(self._images)
 
-    def exchange(self, images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    def exchange(
+        self, images: Tensor, valid: Tensor, random: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Hand in images [N, bands, H, W] and validity [N, H, W], and take as many out."""
-        pairs = [self._exchange(*pair) for pair in zip(images.detach(), valid, strict=True)]
+        pairs = [
+            self._exchange(image, there, random)
+            for image, there in zip(images.detach(), valid, strict=True)
+        ]
         return (
             torch.stack([image.to(images) for image, _ in pairs]),
             torch.stack([there.to(valid) for _, there in pairs]),
         )
 
-    def _exchange(self, image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    def _exchange(
+        self, image: Tensor, valid: Tensor, random: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         if len(self._images) < self.size:
             self._images.append(image.clone())
             self._valid.append(valid.clone())
             return image, valid
-        if not self.size or torch.rand(()) < 0.5:
+        if not self.size or torch.rand((), generator=random) < 0.5:
             return image, valid
-        place = int(torch.randint(self.size, ()))
+        place = int(torch.randint(self.size, (), generator=random))
         kept = self._images[place], self._valid[place]
         self._images[place], self._valid[place] = image.clone(), valid.clone()
         return kept
+
+    def place(self, fabric: Fabric) -> None:
+        """Leave images where they are: each is moved when it is taken out."""
 
     def state_dict(self) -> dict[str, Any]:
         """The images that are kept."""
@@ -76,7 +89,7 @@ class ImagePool:
 
 
 @dataclass(frozen=True)
-class CycleGAN:
+class CycleGAN(Method):
     """A step of Zhu et al. 2017, equations 1 to 3, with the identity loss of section 5.2.
 
     `Parts.network` is the generator from source to target. All four networks step at once; since
@@ -91,7 +104,8 @@ class CycleGAN:
 
     cycle: float = 10.0
     identity: float = 0.5
-    uses_target: ClassVar[bool] = True
+    name: ClassVar[str] = "cyclegan"
+    by_level: ClassVar[tuple[str, ...]] = ()
 
     def step(self, parts: Parts, source: Batch, target: Batch | None, backward: Backward) -> Losses:
         """See `Method.step`.
@@ -105,11 +119,12 @@ class CycleGAN:
         to: dict[Domain, nn.Module] = {"source": parts.others[BACK], "target": parts.network}
         judges = {domain: parts.others[JUDGES[domain]] for domain in batches}
         losses, translated = self._translate(batches, to, judges, backward)
+        random = parts.random()
         for domain, (image, valid) in translated.items():
             pool = parts.memory[POOLS[domain]]
             assert isinstance(pool, ImagePool)
             real, judge = batches[domain], judges[domain]
-            shown, there = pool.exchange(image, valid)
+            shown, there = pool.exchange(image, valid, random)
             ours = GAME.loss(judge(real.image), domain, real.valid)
             theirs = GAME.loss(judge(shown), other(domain), there)
             losses[f"judging_{domain}"] = (ours + theirs) / 2

@@ -14,7 +14,8 @@ from rsadapt import config
 from rsadapt.adapt.appearance import Appearance, Layers
 from rsadapt.adapt.batch_norm import Domain, DomainStatistics
 from rsadapt.adapt.cyclegan import BACK, JUDGES, POOLS, CycleGAN, ImagePool
-from rsadapt.adapt.method import Parts, Remembered
+from rsadapt.adapt.kit import Remembered
+from rsadapt.adapt.method import Parts
 from rsadapt.adapt.trainer import Learner, Schedule
 from rsadapt.build.data import STREAM_SEEDS, Normalisers
 from rsadapt.build.learning import _fabric
@@ -88,7 +89,15 @@ def cyclegan(settings: config.Configuration, bands: int) -> Learner:
     }
     pools: dict[str, Remembered] = {name: ImagePool(chosen.pool) for name in POOLS.values()}
     return Learner(
-        Parts(to_target, _as_they_are, DomainStatistics(to_target, "frozen"), others, pools),
+        Parts(
+            to_target,
+            _as_they_are,
+            DomainStatistics(to_target, "frozen"),
+            others,
+            pools,
+            seed=settings.seed,
+            steps=settings.training.steps,
+        ),
         optimisers,
         CycleGAN(chosen.cycle, chosen.identity),
         _fabric(settings),

@@ -543,8 +543,8 @@ class AppearanceSettings(Settings):
     (torchvision's, of the encoder that `network` names); relative to the configuration's folder."""
     windows: Annotated[int, Field(ge=1)] = 64
     """Windows of the target whose mean Gram matrices are its style."""
-    style: Weight = 1.0
-    content: Weight = 1.0
+    style: Annotated[float, Field(ge=0)] = 1.0
+    content: Annotated[float, Field(ge=0)] = 1.0
     iterations: Annotated[int, Field(ge=0)] = 100
     rate: Annotated[float, Field(gt=0)] = 0.02
     """Learning rate of the image, in standard deviations of a band."""
@@ -572,9 +572,9 @@ class TranslationSettings(Settings):
     discriminator_width: Annotated[int, Field(ge=1)] = 64
     rate: Annotated[float, Field(gt=0)] = 2e-4
     """Of Adam, for all four networks."""
-    cycle: Weight = 10.0
+    cycle: Annotated[float, Field(ge=0)] = 10.0
     """Weight of what is lost on the way to the other domain and back."""
-    identity: Weight = 0.5
+    identity: Annotated[float, Field(ge=0)] = 0.5
     """Weight, as a share of `cycle`, of what changes in an image that has the look already."""
     pool: Annotated[int, Field(ge=0)] = 50
     """Translated images that discriminators see again."""

@@ -10,6 +10,7 @@ from rsadapt.adapt.appearance import (
     content_loss,
     gram_matrices,
     mean_gram_matrices,
+    moved_by,
     seen_pixels,
     style_loss,
 )
@@ -92,3 +93,9 @@ def test_each_image_is_changed_by_itself():
 def test_content_alone_changes_nothing():
     start, wanted = images(), mean_gram_matrices([images(8)], layers)
     assert torch.equal(Appearance(style=0.0).repaint(start, layers, wanted), start)
+
+
+def test_every_place_of_a_cell_has_its_turn():
+    image = torch.arange(256.0).reshape(1, 1, 16, 16)
+    corners = {float(moved_by(image, number)[0, 0, 0, 0]) for number in range(64)}
+    assert len(corners) == 64

@@ -116,9 +116,13 @@ def test_difference_counts_valid_pixels_alone():
 class TestPool:
     """Images numbered from 0 tell where they come from."""
 
+    @pytest.fixture(autouse=True)
+    def _random(self):
+        self.random = torch.Generator().manual_seed(0)
+
     def hand_in(self, pool, number):
         image = torch.full((1, 1, 2, 2), float(number))
-        shown, valid = pool.exchange(image, torch.ones(1, 2, 2, dtype=torch.bool))
+        shown, valid = pool.exchange(image, torch.ones(1, 2, 2, dtype=torch.bool), self.random)
         assert valid.shape == (1, 2, 2)
         return int(shown[0, 0, 0, 0])
 
@@ -138,9 +142,9 @@ class TestPool:
         assert len(pool) == 5
 
     def test_none_hands_on_and_draws_nothing(self):
-        pool, before = ImagePool(0), torch.get_rng_state()
+        pool, before = ImagePool(0), self.random.get_state()
         assert [self.hand_in(pool, number) for number in range(9)] == list(range(9))
-        assert torch.equal(torch.get_rng_state(), before)
+        assert torch.equal(self.random.get_state(), before)
 
     def test_it_goes_on_from_its_state(self):
         pool = ImagePool(3)
@@ -148,14 +152,14 @@ class TestPool:
             self.hand_in(pool, number)
         again = ImagePool(3)
         again.load_state_dict(pool.state_dict())
-        state = torch.get_rng_state()
+        state = self.random.get_state()
         first = [self.hand_in(pool, number) for number in range(20, 60)]
-        torch.set_rng_state(state)
+        self.random.set_state(state)
         assert [self.hand_in(again, number) for number in range(20, 60)] == first
 
     def test_what_is_kept_is_no_view(self):
         pool, image = ImagePool(1), torch.ones(1, 1, 2, 2)
-        pool.exchange(image, torch.ones(1, 2, 2, dtype=torch.bool))
+        pool.exchange(image, torch.ones(1, 2, 2, dtype=torch.bool), self.random)
         image.zero_()
         assert pool.state_dict()["images"][0].sum() == 4
 
