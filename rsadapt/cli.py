@@ -464,10 +464,11 @@ def translate(
     for file in found.scenes:
         typer.echo(f"wrote {file}")
     apart = found.report["discriminability"]
-    typer.echo(
-        f"told from target tiles: {apart['untranslated']:.1%} of the source's, "
-        f"{apart['translated']:.1%} of the translated (50 % is chance)"
-    )
+    if None not in apart.values():
+        typer.echo(
+            f"told from target tiles: {apart['untranslated']:.1%} of the source's, "
+            f"{apart['translated']:.1%} of the translated (50 % is chance)"
+        )
     if "agreement" in found.report:
         before, after = (
             found.report["agreement"][when]["totals"]["miou"]

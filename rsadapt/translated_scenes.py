@@ -12,14 +12,17 @@ from torch import Tensor
 
 from rsadapt import model
 from rsadapt.adapt.batch_norm import Domain
+from rsadapt.build.validity import without_border
+from rsadapt.config import RegionSettings
 from rsadapt.data.imagery import Places
 from rsadapt.data.region import Region, Scene
-from rsadapt.errors import DataError
 from rsadapt.geo.assumed import stated_grid
 from rsadapt.geo.grid import tile_windows
 from rsadapt.geo.location import Location
+from rsadapt.geo.masked import MaskedRaster
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.geo.raster import Raster
+from rsadapt.geo.warp import WarpedRaster, warped
 from rsadapt.infer.pipeline import Network
 from rsadapt.infer.predict import PredictedScene, Tiling, predict_scene
 from rsadapt.infer.translated import translated
@@ -38,8 +41,11 @@ LEAST_VALID = 0.9
 """Share of a tile that must be valid: the shape of nodata would tell domains apart."""
 
 
-def source_images(places: Places[Region]) -> list[Raster]:
-    """Every image of the source once, of both of its parts.
+def source_images(places: Places[Region], region: RegionSettings) -> list[Raster]:
+    """Every image of the source once, of both of its parts, on its own grid.
+
+    Where the region has a ground size of its own (`pixel`) they are on the grids of that, as they
+    were learned from; so are those that control points place or that several files make up.
 
     Raises:
         OutputExistsError: for two of one name, whose translations would have one, too.
@@ -49,7 +55,17 @@ def source_images(places: Places[Region]) -> list[Raster]:
         scene.image.path: scene.image for part in parts for scene in part.scenes
     }
     refuse_same_names([path.stem for path in images])
-    return list(images.values())
+    bands = places.source.training.bands
+    return [without_border(_stored(image, region), bands, region) for image in images.values()]
+
+
+def _stored(image: Raster, region: RegionSettings) -> Raster:
+    """An image without masks, and not warped unless to another ground size."""
+    if isinstance(image, MaskedRaster):
+        return _stored(image.original, region)
+    if isinstance(image, WarpedRaster) and region.pixel is None and not image.original.control:
+        return image.original
+    return image
 
 
 def write_scenes(
@@ -123,6 +139,7 @@ def write_scenes(
 def check_translation(
     translator: Translator,
     places: Places[Region],
+    region: RegionSettings,
     files: Sequence[Path],
     run: Path | None,
     *,
@@ -133,20 +150,25 @@ def check_translation(
     Args:
         translator: that wrote them.
         places: the imagery that it was trained on.
+        region: the source's settings.
         files: the translated scenes, named as their originals.
         run: a segmentation network that knows the source's classes, if any.
         progress: is told of the samples scored.
 
     Returns:
         "discriminability", the share of tiles that a small network tells rightly from the target's
-        (0.5 if alike): "untranslated" source tiles standardised by the source, "translated" ones by
-        the target. With a run "agreement" of its network with the source's labels, reports of
-        `ConfusionMatrix.to_dict`: "untranslated" scenes predicted as the source, "translated" ones
-        as the target, whose look they have.
+        (0.5 if alike; None where fewer than 4 tiles are whole): "untranslated" source tiles
+        standardised by the source, "translated" ones by the target. With a run "agreement" of its
+        network with the source's labels, reports of `ConfusionMatrix.to_dict`: "untranslated"
+        scenes predicted as the source, "translated" ones as the target, whose look they have.
     """
     named = {file.stem: file for file in files}
     source = places.source.training
-    after = Region("source", tuple(_moved(scene, named) for scene in source.scenes), _all(source))
+    after = Region(
+        "source",
+        tuple(_moved(scene, named[scene.image.path.stem], region) for scene in source.scenes),
+        tuple(range(1, len(source.bands) + 1)),
+    )
     report: dict[str, Any] = {
         "discriminability": _discriminability(translator, places.target.training, source, after)
     }
@@ -169,29 +191,16 @@ def check_translation(
     return report
 
 
-def _moved(scene: Scene, named: dict[str, Path]) -> Scene:
-    """A scene whose image is its translation; the labels stay.
-
-    Raises:
-        DataError: for a translation of other pixels than the scene's.
-    """
-    image = Raster(named[scene.image.path.stem])
-    if image.grid.shape != scene.image.grid.shape:
-        raise DataError(
-            f"{image.path}: expected {scene.image.grid.shape} pixels as {scene.image.path} has, "
-            f"found {image.grid.shape}; write it anew with --overwrite"
-        )
-    return replace(scene, image=image)
-
-
-def _all(region: Region) -> tuple[int, ...]:
-    """The bands of translated scenes: those that were translated, counted anew."""
-    return tuple(range(1, len(region.bands) + 1))
+def _moved(scene: Scene, file: Path, region: RegionSettings) -> Scene:
+    """A scene whose image is its translation, on the same grid; labels and masks stay."""
+    image = warped(Raster(file), scene.image.grid, region.resampling)
+    masks = scene.image.masks if isinstance(scene.image, MaskedRaster) else ()
+    return replace(scene, image=MaskedRaster(image, masks) if masks else image)
 
 
 def _discriminability(
     translator: Translator, target: Region, source: Region, after: Region
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     side, normalise = translator.settings.translation.tile, translator.normalise
     real = tiles(target, normalise["target"], side)
     return {

@@ -75,7 +75,7 @@ PARTS = {
     "session": (f"{BELOW_BUILD} whole weights build checkpoints curves model watching scoring", ""),
     "training": (f"{BELOW_BUILD} build checkpoints curves model session", ""),
     "translator": (f"{BELOW_BUILD} whole weights build checkpoints model watching", "torch"),
-    "translated_scenes": (f"{BELOW_BUILD} model mapping scoring translator", "torch"),
+    "translated_scenes": (f"{BELOW_BUILD} build model mapping scoring translator", "torch"),
     "verbs.translate": (
         f"{BELOW_BUILD} whole build translator translated_scenes",
         "",

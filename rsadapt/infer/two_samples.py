@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam
 
-from rsadapt.errors import DataError
-
 LEAST = 4
 """Tiles of each set: two to learn from, two to be tested on."""
 
@@ -21,7 +19,7 @@ PASSES, BATCH, RATE = 30, 16, 2e-3
 """How it learns, by Adam."""
 
 
-def discriminability(ours: Tensor, theirs: Tensor, *, seed: int = 0) -> float:
+def discriminability(ours: Tensor, theirs: Tensor, *, seed: int = 0) -> float | None:
     """The classifier two-sample test (Lopez-Paz and Oquab 2017): 0.5 if alike, 1 if ever apart.
 
     The network learns from the first half of each set and is tested on the second: tiles in the
@@ -33,17 +31,12 @@ def discriminability(ours: Tensor, theirs: Tensor, *, seed: int = 0) -> float:
         seed: of weights and order; the caller's random numbers stay as they are.
 
     Returns:
-        The share of test tiles that are judged right, both sets counting alike.
-
-    Raises:
-        DataError: for fewer than 4 tiles of a set.
+        The share of test tiles that are judged right, both sets counting alike; None for fewer
+        than 4 tiles of a set.
     """
     number = min(len(ours), len(theirs))
     if number < LEAST:
-        raise DataError(
-            f"expected at least {LEAST} valid tiles of each domain to tell them apart, found "
-            f"{number}; lower translation.tile"
-        )
+        return None
     both = torch.stack([_spread(ours, number), _spread(theirs, number)])
     half = number // 2
     with torch.random.fork_rng(devices=[]):

@@ -6,12 +6,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rsadapt import build
 from rsadapt.errors import ConfigError, OutputExistsError
 from rsadapt.progress import Progress, Watch
 from rsadapt.whole import write_text
+
+if TYPE_CHECKING:
+    from rsadapt.config import RegionSettings
 
 SCENES, REPORT = "scenes", "translation.json"
 """What lies in the folder beside what a run's holds."""
@@ -89,6 +92,7 @@ def translate(
         )
     translator = open_translator(trained or out)
     places = build.geotiff_places(translation_settings(settings))
+    region = cast("RegionSettings", settings.source)
     if places.bands != len(translator.normalise["source"].mean):
         raise ConfigError(
             f"{translator.file}: translates {len(translator.normalise['source'].mean)} bands, and "
@@ -96,13 +100,13 @@ def translate(
         )
     written = write_scenes(
         translator,
-        source_images(places),
+        source_images(places, region),
         places.source.training.bands,
         out / SCENES,
         overwrite=overwrite,
         progress=progress,
     )
     scenes = tuple(file for scene in written for file in scene.files)
-    report = check_translation(translator, places, scenes, check, progress=progress)
+    report = check_translation(translator, places, region, scenes, check, progress=progress)
     write_text(out / REPORT, json.dumps(report, indent=2) + "\n")
     return Translated(scenes, report)

@@ -73,7 +73,7 @@ def test_an_image_comes_nearer_to_the_style_and_keeps_its_invalid_pixels():
     start = images(invalid=2)
     wanted = mean_gram_matrices([3 * images(8)], layers)
     with torch.inference_mode():  # as scenes are written
-        found = Appearance(iterations=40, rate=0.05).repaint(start, layers, wanted)
+        found = Appearance(iterations=40, rate=0.2).repaint(start, layers, wanted)
     seen = seen_pixels(start)
     assert float(style_loss(layers(found), seen, wanted)) < 0.5 * float(
         style_loss(layers(start), seen, wanted)
