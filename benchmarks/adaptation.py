@@ -51,6 +51,7 @@ FEATURE_WEIGHT = 0.01
 
 STYLES: dict[str, dict[str, Any]] = {
     "histogram": {"name": "histogram"},
+    "histogram-domain": {"name": "histogram", "scope": "domain"},
     "reinhard": {"name": "reinhard"},
     "reinhard-covariance": {"name": "reinhard", "match": "covariance"},
     "fda": {"name": "fda", "beta": 0.01},

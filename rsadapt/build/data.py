@@ -14,7 +14,7 @@ from rsadapt.adapt.batch_norm import Domain
 from rsadapt.build.band_statistics import Taken
 from rsadapt.build.configuration import class_scheme
 from rsadapt.build.learning import method
-from rsadapt.build.style import style_transform
+from rsadapt.build.style import styling
 from rsadapt.data.cityscapes import CITYSCAPES
 from rsadapt.data.crosscity import CROSS_CITY
 from rsadapt.data.folder import FolderDataset
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 STREAM_SEEDS: dict[Domain, int] = {"source": 1, "target": 2}
 """Added to a thousand times the run's seed, so that no two streams of any runs are alike."""
-STYLE_SEED = 3
-"""The same for the target's samples that lend their look to the source's."""
+STYLE_SEEDS: dict[Domain, int] = {"source": 3, "target": 4}
+"""The same for samples that say what their domain looks like."""
 
 DATASETS = {"gta5": GTA5, "synthia": SYNTHIA, "cityscapes": CITYSCAPES, "synscapes": SYNSCAPES}
 """Data sets of image folders by the name that a configuration gives them; Cross-City is one for
@@ -339,16 +339,17 @@ def training_samples(
     Raises:
         DataError: where no sample can be drawn.
     """
-    styling = None
+    given = None
     if domain == "source" and settings.style is not None:
-        styling = _styling(settings, settings.style, both, normalise, scratch)
+        given = _styling(settings, settings.style, both, normalise, scratch)
     return _samples(
         settings,
         both,
         domain,
         seed=STREAM_SEEDS[domain],
-        normalise=normalise[domain] if styling is None else styling.normalise,
-        styling=styling,
+        normalise=normalise[domain] if given is None else given.normalise,
+        labels=domain == "source",
+        styling=given,
         augment=_augmenter(settings),
         progress=progress,
         scratch=scratch,
@@ -364,11 +365,14 @@ def _styling(
 ) -> Styling:
     """What gives the source's samples the look of the target's."""
     as_they_are = Normaliser((0.0,) * both.bands, (1.0,) * both.bands)
-    looks = _samples(
-        settings, both, "target", seed=STYLE_SEED, normalise=as_they_are, scratch=scratch
-    )
-    return Styling(
-        looks, style_transform(style), source=normalise["source"], target=normalise["target"]
+
+    def shown(domain: Domain, scratch: Path | None) -> SampleSource:
+        seed = STYLE_SEEDS[domain]
+        return _samples(settings, both, domain, seed=seed, normalise=as_they_are, scratch=scratch)
+
+    looks = shown("target", scratch)
+    return styling(
+        style, shown("source", None), looks, source=normalise["source"], target=normalise["target"]
     )
 
 
@@ -380,6 +384,7 @@ def _samples(
     seed: int,
     normalise: Normaliser,
     scratch: Path | None,
+    labels: bool = False,
     styling: Styling | None = None,
     augment: Augmenter | None = None,
     progress: Progress | None = None,
@@ -387,7 +392,7 @@ def _samples(
     """A domain's samples; `seed` is that of the stream alone."""
     imagery = (both.source if domain == "source" else both.target).training
     seed = 1000 * settings.seed + seed
-    scheme = class_scheme(settings) if domain == "source" else None
+    scheme = class_scheme(settings) if labels else None
     if isinstance(imagery, Frames):
         return FrameSamples(
             imagery,

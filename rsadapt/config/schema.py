@@ -322,16 +322,24 @@ def _given(method: Method) -> dict[str, Any]:
     return method.settings()
 
 
+Scope = Literal["sample", "domain"]
+"""Whether a sample is matched with one sample of the target, drawn for it, so that every sample is
+changed otherwise; or one change, which matches all of the source with all of the target (64 samples
+of each), is that of all samples."""
+
+
 class HistogramSettings(Settings):
-    """Each band gets the target sample's distribution of values."""
+    """Each band gets the target's distribution of values."""
 
     name: Literal["histogram"]
+    scope: Scope = "sample"
 
 
 class ReinhardSettings(Settings):
-    """Bands get the target sample's moments (Reinhard et al. 2001)."""
+    """Bands get the target's moments (Reinhard et al. 2001)."""
 
     name: Literal["reinhard"]
+    scope: Scope = "sample"
     match: Literal["bands", "covariance"] = "bands"
     """The mean and standard deviation of each band, or means and covariances of all together."""
 
@@ -609,8 +617,8 @@ class Configuration(Settings):
     source: DomainSettings
     target: DomainSettings
     style: Annotated[StyleSettings, Discriminator("name")] | None = None
-    """How samples of the source are given the look of one of the target's, before augmentations and
-    whatever the method: see `rsadapt.data.styling`. None leaves them as they are."""
+    """How samples of the source are given the look of the target, before augmentations and whatever
+    the method: see `rsadapt.data.styling`. None leaves them as they are."""
     network: NetworkSettings = NetworkSettings()
     method: Annotated[Method, PlainValidator(_method), PlainSerializer(_given)]
     """A name, and what that method's class declares, see `rsadapt.build.methods`."""

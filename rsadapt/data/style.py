@@ -9,7 +9,8 @@ image has no valid pixel, so does all of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,16 @@ from rsadapt.errors import ShapeError
 
 Image = NDArray[Any]
 Valid = NDArray[np.bool_]
+Pixels = NDArray[Any]
+"""Values [bands, pixels] without place."""
+
+Shares = tuple[NDArray[Any], NDArray[np.float64]]
+"""Rising values of a band, and the share of pixels below each."""
+
+Change = Callable[[Pixels], Pixels]
+Fit = Callable[[Pixels, Pixels], Change]
+"""From pixels, and those of the look, the change of any pixel that takes the ones to the others."""
+
 Transform = Callable[[Image, Valid, Image, Valid], Image]
 """From an image and its validity, and those of the look, to the image in that look."""
 
@@ -26,62 +37,67 @@ SMALLEST = 1e-10
 """Share of the greatest variance below which a direction of colour space is taken for constant."""
 
 
-def match_histogram(image: Image, valid: Valid, look: Image, look_valid: Valid) -> Image:
-    """Give each band the other's distribution of values.
+def fit_histogram(pixels: Pixels, looks: Pixels) -> Change:
+    """What gives each band the other's distribution of values.
 
     A value goes to that of the look which has the same share of pixels below it, pixels of the very
-    value counting half; between values of the look it is interpolated. Equal values stay equal, a
-    constant band goes to the look's median, and an image matched to itself stays what it is.
-
-    Raises:
-        ShapeError: for images of other bands, or a validity of another size.
+    value counting half; between known values it is interpolated, beyond them it stops. So equal
+    values stay equal, a constant band goes to the look's median, and what is matched to itself
+    stays what it is.
     """
-
-    def matched(pixels: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
-        return np.stack([_match_band(a, b) for a, b in zip(pixels, others, strict=True)])
-
-    return _of_pixels(matched, image, valid, look, look_valid)
+    return partial(_bend, [(_shares_below(a), _shares_below(b)) for a, b in _bands(pixels, looks)])
 
 
-def match_moments(image: Image, valid: Valid, look: Image, look_valid: Valid) -> Image:
-    """Give each band the other's mean and standard deviation.
+def fit_moments(pixels: Pixels, looks: Pixels) -> Change:
+    """What gives each band the other's mean and standard deviation.
 
     Reinhard et al. 2001, "Color transfer between images", equations 10 and 11, on the bands as they
     are: its colour space holds for red, green and blue alone. A constant band is only shifted.
-
-    Raises:
-        ShapeError: for images of other bands, or a validity of another size.
     """
-
-    def matched(pixels: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
-        deviations = pixels.std(1, keepdims=True)
-        constant = np.ptp(pixels, axis=1, keepdims=True) == 0
-        scale = others.std(1, keepdims=True) / np.where(constant, 1, deviations)
-        return _moved(scale * (pixels - pixels.mean(1, keepdims=True)), others)
-
-    return _of_pixels(matched, image, valid, look, look_valid)
+    constant = np.ptp(pixels, axis=1) == 0
+    scale = looks.std(1) / np.where(constant, 1, pixels.std(1))
+    return _linear(np.diag(scale), pixels, looks)
 
 
-def match_covariance(image: Image, valid: Valid, look: Image, look_valid: Valid) -> Image:
-    """Give all bands together the other's means and covariances, moving values as little as can be.
+def fit_covariance(pixels: Pixels, looks: Pixels) -> Change:
+    """What gives all bands together the other's means and covariances, with the least movement.
 
     It is Reinhard's transfer for correlated bands: the linear map T = A^-1/2 (A^1/2 B A^1/2)^1/2
     A^-1/2 takes covariance A to B (Pitie and Kokaram 2007, "The linear Monge-Kantorovitch linear
-    colour mapping for example-based colour transfer"). Directions in which the image does not vary
-    are only shifted, so that an image of constant colour keeps to it.
+    colour mapping for example-based colour transfer"). Directions in which the pixels do not vary
+    are only shifted, so that a constant colour stays one.
+    """
+    ours, theirs = (np.cov(each, bias=True).reshape(len(each), -1) for each in (pixels, looks))
+    root, inverse = _powers(ours)
+    middle, _ = _powers(root @ theirs @ root)
+    return _linear(inverse @ middle @ inverse, pixels, looks)
+
+
+def match(image: Image, valid: Valid, look: Image, look_valid: Valid, *, fit: Fit) -> Image:
+    """Change an image by what fits its pixels to those of another.
+
+    Args:
+        image: to be changed.
+        valid: of it.
+        look: what it shall look like.
+        look_valid: of that.
+        fit: one of this file.
 
     Raises:
         ShapeError: for images of other bands, or a validity of another size.
     """
+    _check(image, valid, look, look_valid)
+    if not valid.any() or not look_valid.any():
+        return image.astype(_precise(image))
+    ours, theirs = (each.astype(np.float64) for each in (image[:, valid], look[:, look_valid]))
+    return changed(image, valid, fit(ours, theirs))
 
-    def matched(pixels: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
-        ours, theirs = (np.cov(each, bias=True).reshape(len(each), -1) for each in (pixels, others))
-        root, inverse = _powers(ours)
-        middle, _ = _powers(root @ theirs @ root)
-        change = inverse @ middle @ inverse
-        return _moved(change @ (pixels - pixels.mean(1, keepdims=True)), others)
 
-    return _of_pixels(matched, image, valid, look, look_valid)
+def changed(image: Image, valid: Valid, change: Change) -> Image:
+    """An image whose valid pixels are changed, each by itself, computed in float64."""
+    out = image.astype(_precise(image))
+    out[:, valid] = change(image[:, valid].astype(np.float64))
+    return out
 
 
 def match_spectrum(
@@ -129,39 +145,32 @@ def match_spectrum(
     return out
 
 
-def _of_pixels(
-    matched: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]],
-    image: Image,
-    valid: Valid,
-    look: Image,
-    look_valid: Valid,
-) -> Image:
-    """Change an image by a function of the valid pixels [bands, pixels] of both, in float64."""
-    _check(image, valid, look, look_valid)
-    out = image.astype(_precise(image))
-    if valid.any() and look_valid.any():
-        pixels, others = (
-            each.astype(np.float64) for each in (image[:, valid], look[:, look_valid])
-        )
-        out[:, valid] = matched(pixels, others)
-    return out
+def _bands(pixels: Pixels, looks: Pixels) -> Iterator[tuple[Pixels, Pixels]]:
+    return zip(pixels, looks, strict=True)
 
 
-def _moved(pixels: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
-    """Pixels [bands, pixels] of mean 0 given the others' means."""
-    return np.asarray(pixels + others.mean(1, keepdims=True))
+def _shares_below(values: Pixels) -> Shares:
+    """The values that there are, and the share of pixels below each, its own counting half."""
+    known, counts = np.unique(values, return_counts=True)
+    return known, np.asarray((np.cumsum(counts) - counts / 2) / values.size)
 
 
-def _match_band(values: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    known, their_counts = np.unique(others, return_counts=True)
-    goals = np.interp(_shares_below(counts), _shares_below(their_counts), known)
-    return np.asarray(goals[places])
+def _bend(curves: Sequence[tuple[Shares, Shares]], values: Pixels) -> Pixels:
+    """Take each value to that of the look with the same share below it."""
+    bent = [
+        np.interp(np.interp(band, known, shares), their_shares, theirs)
+        for band, ((known, shares), (theirs, their_shares)) in zip(values, curves, strict=True)
+    ]
+    return np.stack(bent)
 
 
-def _shares_below(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The share of pixels below each value, those of the very value counting half."""
-    return np.asarray((np.cumsum(counts) - counts / 2) / counts.sum())
+def _linear(matrix: NDArray[Any], pixels: Pixels, looks: Pixels) -> Change:
+    """The linear change about the means of both."""
+    return partial(_map, matrix, pixels.mean(1, keepdims=True), looks.mean(1, keepdims=True))
+
+
+def _map(matrix: NDArray[Any], middle: NDArray[Any], goal: NDArray[Any], values: Pixels) -> Pixels:
+    return np.asarray(matrix @ (values - middle) + goal)
 
 
 def _powers(covariance: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

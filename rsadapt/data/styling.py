@@ -1,15 +1,76 @@
-"""Samples of the source that look like samples of the target, drawn from its training part."""
+"""Samples of the source in the look of the target, which its training part shows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsadapt.data.stream import SampleSource
-from rsadapt.data.style import Transform
+from rsadapt.data.style import Change, Image, Pixels, Transform, Valid, changed
 from rsadapt.geo.normalise import Normaliser
+
+POOLED = 64
+"""Samples of a domain that stand for all of it."""
+POOLED_PIXELS = 2**14
+"""Valid pixels taken of each, at most."""
+
+Restyle = Callable[[Image, Valid, int], Image]
+"""From an image, its validity and its sample's number to the image in another look."""
+
+
+@dataclass(frozen=True)
+class LikeSample:
+    """Gives sample g of one domain the look of sample g of another.
+
+    Which that is, is a function of the other's seed and g, as all of sample g is.
+    """
+
+    looks: SampleSource
+    transform: Transform
+
+    def __call__(self, image: Image, valid: Valid, number: int) -> Image:
+        """Change an image."""
+        look = self.looks[number]
+        return self.transform(image, valid, look.image.numpy(), look.valid.numpy())
+
+
+@dataclass(frozen=True)
+class LikeDomain:
+    """Changes all samples alike, by what takes one domain's pixels to another's."""
+
+    change: Change
+
+    def __call__(self, image: Image, valid: Valid, number: int) -> Image:
+        """Change an image."""
+        return changed(image, valid, self.change)
+
+
+def pool(samples: SampleSource) -> Pixels:
+    """Valid pixels of a domain's first samples, spread over each: float64 [bands, pixels]."""
+    parts = []
+    for number in range(POOLED):
+        sample = samples[number]
+        pixels = sample.image.numpy()[:, sample.valid.numpy()]
+        parts.append(pixels[:, :: -(-pixels.shape[1] // POOLED_PIXELS)])
+    return np.concatenate(parts, axis=1).astype(np.float64)
+
+
+def in_units(values: NDArray[Any], ours: Normaliser, theirs: Normaliser) -> NDArray[Any]:
+    """Values [bands, ...] of one domain's files in the other's units, by their normalisers."""
+    if ours == theirs:
+        return values
+    precise = np.result_type(values.dtype, np.float32)
+    shape = (-1, *[1] * (values.ndim - 1))
+    mean, std, their_mean, their_std = (
+        np.asarray(numbers, precise).reshape(shape)
+        for each in (ours, theirs)
+        for numbers in (each.mean, each.std)
+    )
+    return np.asarray((values - mean) * (their_std / std) + their_mean)
 
 
 class Styling:
@@ -29,22 +90,15 @@ class Styling:
     put a value that both domains share at two places, and undo what was won.
 
     Args:
-        looks: samples of the target in its own units: number g lends its look to the source's
-            sample g, so that this is a function of (seed, g) too.
-        transform: gives an image the look of another.
+        restyle: gives an image in the target's units the target's look.
         source: how the source's images are standardised.
         target: how the target's are.
     """
 
-    def __init__(
-        self, looks: SampleSource, transform: Transform, *, source: Normaliser, target: Normaliser
-    ) -> None:
-        self.looks, self.transform = looks, transform
-        self.source, self.normalise = source, target
+    def __init__(self, restyle: Restyle, *, source: Normaliser, target: Normaliser) -> None:
+        self.restyle, self.source, self.normalise = restyle, source, target
 
-    def __call__(
-        self, values: NDArray[Any], valid: NDArray[np.bool_], number: int
-    ) -> NDArray[np.floating[Any]]:
+    def __call__(self, values: NDArray[Any], valid: Valid, number: int) -> Image:
         """Change an image.
 
         Args:
@@ -58,18 +112,4 @@ class Styling:
         Raises:
             DataError, MissingFileError: as the target's samples do.
         """
-        look = self.looks[number]
-        return self.transform(
-            self._in_target_units(values), valid, look.image.numpy(), look.valid.numpy()
-        )
-
-    def _in_target_units(self, values: NDArray[Any]) -> NDArray[Any]:
-        if self.source == self.normalise:
-            return values
-        precise = np.result_type(values.dtype, np.float32)
-        ours, our_std, theirs, their_std = (
-            np.asarray(numbers, precise)[:, np.newaxis, np.newaxis]
-            for each in (self.source, self.normalise)
-            for numbers in (each.mean, each.std)
-        )
-        return np.asarray((values - ours) * (their_std / our_std) + theirs)
+        return self.restyle(in_units(values, self.source, self.normalise), valid, number)

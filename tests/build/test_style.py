@@ -7,10 +7,16 @@ import torch
 from rsadapt import build, config
 from rsadapt.data.procedural.street import write_streets
 from rsadapt.data.stream import stream
-from rsadapt.data.style import match_covariance, match_histogram, match_moments
+from rsadapt.data.style import changed, fit_covariance, fit_histogram, fit_moments, match
+from rsadapt.data.styling import pool
 from rsadapt.errors import ConfigError
 
-STYLES = ["{name: histogram}", "{name: reinhard, match: covariance}", "{name: fda, beta: 0.05}"]
+STYLES = [
+    "{name: histogram}",
+    "{name: histogram, scope: domain}",
+    "{name: reinhard, match: covariance}",
+    "{name: fda, beta: 0.05}",
+]
 NUMBERS = range(4)
 
 
@@ -42,36 +48,52 @@ def scaled(standard, normaliser):
 
 
 @pytest.mark.parametrize(
-    ("style", "transform"),
+    ("style", "fit"),
     [
-        ("{name: histogram}", match_histogram),
-        ("{name: reinhard}", match_moments),
-        ("{name: reinhard, match: covariance}", match_covariance),
+        ("{name: histogram}", fit_histogram),
+        ("{name: reinhard}", fit_moments),
+        ("{name: reinhard, match: covariance}", fit_covariance),
     ],
 )
 @pytest.mark.parametrize("by", ["region", "source", "given"])
-def test_a_sample_is_its_own_in_the_look_of_a_target_window(values, style, transform, by):
+def test_a_sample_is_its_own_in_the_look_of_a_target_window(values, style, fit, by):
     if by == "given":
         values["normalisation"] = {"mean": [500.0] * 4, "std": [300.0] * 4}
     changes = ["training.augment=[]", f"normalise_by={by}"]
     plain, normalise = samples(values, *changes)
     styled, _ = samples(values, *changes, f"style={style}")
-    assert styled.styling.looks.region.name == "target"
-    assert styled.styling.looks.scheme is None
-    assert styled.styling.looks.augment is None
+    looks = styled.styling.restyle.looks
+    assert (looks.region.name, looks.scheme, looks.augment) == ("target", None, None)
     names = set()
     for number in NUMBERS:
-        before, after, look = plain[number], styled[number], styled.styling.looks[number]
+        before, after, look = plain[number], styled[number], looks[number]
         assert torch.equal(after.label, before.label)
         assert torch.equal(after.valid, before.valid)
         valid = before.valid.numpy()
         values = np.rint(scaled(before.image.numpy().astype(float), normalise["source"]))
         values = scaled(normalise["source"](values, valid), normalise["target"])
-        found = transform(values, valid, look.image.numpy().astype(float), look.valid.numpy())
+        target = look.image.numpy().astype(float), look.valid.numpy()
+        found = match(values, valid, *target, fit=fit)
         expected = normalise["target"](found, valid)
         assert np.allclose(after.image.numpy(), expected, atol=2e-3)
         names.add(look.name)
     assert len(names) == len(NUMBERS)
+
+
+def test_one_change_for_all_is_that_of_pools_of_both_domains(values):
+    changes = ["training.augment=[]", "normalise_by=source"]
+    plain, normalise = samples(values, *changes)
+    styled, _ = samples(values, *changes, "style={name: histogram, scope: domain}")
+    target = pool(samples(values, *changes, "style={name: fda}")[0].styling.restyle.looks)
+    before, after = plain[0], styled[0]
+    standard = normalise["target"]
+    curves = styled.styling.restyle.change
+    values, valid = scaled(before.image.numpy().astype(float), standard), before.valid.numpy()
+    expected = standard(changed(np.rint(values), valid, curves), valid)
+    assert np.allclose(after.image.numpy(), expected, atol=2e-3)
+    many = np.concatenate([styled[n].image.numpy()[:, styled[n].valid] for n in range(40)], axis=1)
+    goal = (target.mean(1) - standard.mean) / standard.std
+    assert np.abs(many.mean(1) - goal).max() < 0.15
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -93,7 +115,6 @@ def test_styled_samples_depend_on_seed_and_number_alone(values, style):
 def test_frames_get_the_look_of_frames_of_another_size(streets, style):
     plain, _ = samples(streets)
     styled, normalise = samples(streets, f"style={style}")
-    assert styled.styling.looks.frames.name == "target"
     assert styled.normalise == normalise["target"]
     for number in NUMBERS:
         assert torch.equal(styled[number].label, plain[number].label)

@@ -1,6 +1,7 @@
 """Transforms of style, each against a slow, obvious reference."""
 
 import cmath
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -8,8 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsadapt.data.style import match_covariance, match_histogram, match_moments, match_spectrum
+from rsadapt.data.style import (
+    changed,
+    fit_covariance,
+    fit_histogram,
+    fit_moments,
+    match,
+    match_spectrum,
+)
 from rsadapt.errors import ShapeError
+
+match_histogram = partial(match, fit=fit_histogram)
+match_moments = partial(match, fit=fit_moments)
+match_covariance = partial(match, fit=fit_covariance)
 
 
 def fourier(image, valid, look, look_valid):
@@ -71,6 +83,20 @@ def test_histogram_undoes_what_bends_each_band():
     image, valid = draw(2)
     bent = np.stack([np.exp(image[0] / 20), image[1] ** 3, np.arctan(image[2] / 50)])
     assert np.allclose(match_histogram(bent, valid, image, valid)[:, valid], image[:, valid])
+
+
+def test_a_fit_to_many_pixels_is_one_change_for_all():
+    """The gap between two regions is undone in a window whose land is not that of the region."""
+    image, valid = draw(2, shape=(40, 40))
+    bent = np.stack([np.exp(image[0] / 20), image[1] ** 3, np.arctan(image[2] / 50)])
+    change = fit_histogram(bent.reshape(3, -1), image.reshape(3, -1))
+    part = np.s_[:, 5:9, 3:20]
+    assert np.allclose(
+        changed(bent[part], valid[part[1:]], change)[:, valid[part[1:]]],
+        image[part][:, valid[part[1:]]],
+    )
+    beyond = change(np.array([[1e9], [-1e9], [2.0]]))[:, 0]
+    assert np.allclose(beyond, [image[0].max(), image[1].min(), image[2].max()])
 
 
 def test_constant_bands_and_single_pixels_are_matched():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rsadapt.data.style import match_spectrum
-from rsadapt.data.styling import Styling
+from rsadapt.data.styling import POOLED, POOLED_PIXELS, LikeSample, Styling, pool
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.sample import Sample
 
@@ -32,7 +32,7 @@ def test_images_come_in_the_targets_units_and_meet_the_look_of_their_number(dtyp
         return image
 
     def styling(source, target):
-        return Styling(Looks(), transform, source=source, target=target)
+        return Styling(LikeSample(Looks(), transform), source=source, target=target)
 
     out = styling(OURS, THEIRS)(values, valid, 7)
     assert np.allclose(THEIRS(out, valid), OURS(values, valid), atol=1e-5)
@@ -49,7 +49,25 @@ def test_other_units_of_the_source_make_no_other_low_frequencies():
         return match_spectrum(image, image_valid, look, look_valid, beta=0.3)
 
     out, again = (
-        Styling(Looks(), transform, source=source, target=THEIRS)(image, valid, 3)
+        Styling(LikeSample(Looks(), transform), source=source, target=THEIRS)(image, valid, 3)
         for image, source in ((values, OURS), (10 * values, finer))
     )
     assert np.allclose(out, again)
+
+
+def test_pool_is_valid_pixels_spread_over_many_samples():
+    class Half:
+        """Samples whose left half is invalid, twice as large as what is taken of each."""
+
+        def __getitem__(self, number):
+            image = torch.arange(2 * 8 * POOLED_PIXELS).reshape(2, 8, -1).float() + number
+            valid = torch.arange(POOLED_PIXELS) >= POOLED_PIXELS // 2
+            return Sample(image * valid, valid.expand(8, -1))
+
+    pixels = pool(Half())
+    assert pixels.shape == (2, POOLED * POOLED_PIXELS)
+    assert (pixels[1] - pixels[0] == 8 * POOLED_PIXELS).all()
+    first = pixels[0, :POOLED_PIXELS]
+    assert (first % POOLED_PIXELS >= POOLED_PIXELS // 2).all()
+    assert set(first // POOLED_PIXELS) == set(range(8))
+    assert pixels[0, -1] - pixels[0, POOLED_PIXELS - 1] == POOLED - 1
