@@ -1,7 +1,10 @@
 """Images made to look like others: histogram matching, Reinhard's transfer, Fourier adaptation.
 
-Each takes an image and another whose look it is to have, [bands, height, width] of any real type,
-any number of bands and any two sizes, with the validity of both, bool [height, width]. Each returns
+The first two find a change of single pixels (`fit_...`, of valid pixels of both), which `match`
+makes in an image; the third (`match_spectrum`) works on whole images.
+
+Both take an image and another whose look it is to have, [bands, height, width] of any real type,
+any number of bands and any two sizes, with the validity of both, bool [height, width]. Both return
 an image of the first's size in the second's units: float64 for float64 and integers of 32 bits or
 more, else float32. Invalid pixels are looked at nowhere and come back as they were; where either
 image has no valid pixel, so does all of it.
@@ -9,7 +12,7 @@ image has no valid pixel, so does all of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,12 +26,13 @@ Valid = NDArray[np.bool_]
 Pixels = NDArray[Any]
 """Values [bands, pixels] without place."""
 
-Shares = tuple[NDArray[Any], NDArray[np.float64]]
-"""Rising values of a band, and the share of pixels below each."""
+Curve = tuple[NDArray[Any], NDArray[np.float64]]
+"""Rising values of a band, and what belongs to each."""
 
 Change = Callable[[Pixels], Pixels]
 Fit = Callable[[Pixels, Pixels], Change]
-"""From pixels, and those of the look, the change of any pixel that takes the ones to the others."""
+"""From pixels and those of the look, float64, the change of any that takes the ones to the others.
+"""
 
 Transform = Callable[[Image, Valid, Image, Valid], Image]
 """From an image and its validity, and those of the look, to the image in that look."""
@@ -45,7 +49,7 @@ def fit_histogram(pixels: Pixels, looks: Pixels) -> Change:
     values stay equal, a constant band goes to the look's median, and what is matched to itself
     stays what it is.
     """
-    return partial(_bend, [(_shares_below(a), _shares_below(b)) for a, b in _bands(pixels, looks)])
+    return partial(_bend, [_curve(*both) for both in zip(pixels, looks, strict=True)])
 
 
 def fit_moments(pixels: Pixels, looks: Pixels) -> Change:
@@ -89,15 +93,20 @@ def match(image: Image, valid: Valid, look: Image, look_valid: Valid, *, fit: Fi
     _check(image, valid, look, look_valid)
     if not valid.any() or not look_valid.any():
         return image.astype(_precise(image))
-    ours, theirs = (each.astype(np.float64) for each in (image[:, valid], look[:, look_valid]))
-    return changed(image, valid, fit(ours, theirs))
+    return changed(image, valid, fit(valid_pixels(image, valid), valid_pixels(look, look_valid)))
 
 
 def changed(image: Image, valid: Valid, change: Change) -> Image:
     """An image whose valid pixels are changed, each by itself, computed in float64."""
     out = image.astype(_precise(image))
-    out[:, valid] = change(image[:, valid].astype(np.float64))
+    for band, values in zip(out, change(valid_pixels(image, valid)), strict=True):
+        band[valid] = values  # in all bands at once it takes three times as long
     return out
+
+
+def valid_pixels(image: Image, valid: Valid) -> Pixels:
+    """The valid pixels of an image: float64 [bands, pixels]."""
+    return np.stack([band[valid] for band in image]).astype(np.float64)
 
 
 def match_spectrum(
@@ -137,31 +146,26 @@ def match_spectrum(
             np.fft.rfft2(_filled(*each), norm="forward")
             for each in ((band, valid), (other, look_valid))
         )
-        mean = theirs[0, 0]
         ours[low] = np.abs(theirs[low]) * np.exp(1j * np.angle(ours[low]))
-        ours[0, 0] = mean
-        changed = np.fft.irfft2(ours, s=band.shape, norm="forward")
-        band[valid] = changed[valid]
+        ours[0, 0] = theirs[0, 0]
+        band[valid] = np.fft.irfft2(ours, s=band.shape, norm="forward")[valid]
     return out
 
 
-def _bands(pixels: Pixels, looks: Pixels) -> Iterator[tuple[Pixels, Pixels]]:
-    return zip(pixels, looks, strict=True)
-
-
-def _shares_below(values: Pixels) -> Shares:
+def _shares_below(values: Pixels) -> Curve:
     """The values that there are, and the share of pixels below each, its own counting half."""
     known, counts = np.unique(values, return_counts=True)
     return known, np.asarray((np.cumsum(counts) - counts / 2) / values.size)
 
 
-def _bend(curves: Sequence[tuple[Shares, Shares]], values: Pixels) -> Pixels:
-    """Take each value to that of the look with the same share below it."""
-    bent = [
-        np.interp(np.interp(band, known, shares), their_shares, theirs)
-        for band, ((known, shares), (theirs, their_shares)) in zip(values, curves, strict=True)
-    ]
-    return np.stack(bent)
+def _curve(values: Pixels, looks: Pixels) -> Curve:
+    """A band's values, and where each goes."""
+    (known, shares), (theirs, their_shares) = _shares_below(values), _shares_below(looks)
+    return known, np.interp(shares, their_shares, theirs)
+
+
+def _bend(curves: Sequence[Curve], values: Pixels) -> Pixels:
+    return np.stack([np.interp(band, *c) for band, c in zip(values, curves, strict=True)])
 
 
 def _linear(matrix: NDArray[Any], pixels: Pixels, looks: Pixels) -> Change:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsadapt.data.stream import SampleSource
-from rsadapt.data.style import Change, Image, Pixels, Transform, Valid, changed
+from rsadapt.data.style import Change, Image, Pixels, Transform, Valid, changed, valid_pixels
 from rsadapt.geo.normalise import Normaliser
 
 POOLED = 64
@@ -54,9 +54,9 @@ def pool(samples: SampleSource) -> Pixels:
     parts = []
     for number in range(POOLED):
         sample = samples[number]
-        pixels = sample.image.numpy()[:, sample.valid.numpy()]
+        pixels = valid_pixels(sample.image.numpy(), sample.valid.numpy())
         parts.append(pixels[:, :: -(-pixels.shape[1] // POOLED_PIXELS)])
-    return np.concatenate(parts, axis=1).astype(np.float64)
+    return np.concatenate(parts, axis=1)
 
 
 def in_units(values: NDArray[Any], ours: Normaliser, theirs: Normaliser) -> NDArray[Any]:
