@@ -107,6 +107,18 @@ def valid_share(valid: Tensor, cells: Tensor) -> Tensor:
     return functional.adaptive_avg_pool2d(valid.unsqueeze(1).to(cells.dtype), (rows, cols))
 
 
+def domain_shares(**predicted: tuple[Tensor, Batch]) -> Losses:
+    """The figures "share_source" and "share_target" of cells and the batch they are of.
+
+    Returns:
+        The share of each class in what is predicted of each domain's valid pixels, float [classes].
+    """
+    return {
+        f"share_{domain}": class_shares(cells, valid_share(batch.valid, cells))
+        for domain, (cells, batch) in predicted.items()
+    }
+
+
 @dataclass(frozen=True)
 class Adversarial(Method):
     """A step of Tsai et al. 2018, equations 1 to 5, for any number of levels.
@@ -226,11 +238,9 @@ class Adversarial(Method):
 
         figures: Losses = {}
         if parts.watched:
-            for name, cells, batch in (
-                ("share_source", source_cells[-1], source),
-                ("share_target", target_cells[-1], target),
-            ):
-                figures[name] = class_shares(cells, valid_share(batch.valid, cells))
+            figures |= domain_shares(
+                source=(source_cells[-1], source), target=(target_cells[-1], target)
+            )
         disc = []
         for judge, seen, (_, answer), each in zip(
             discriminators, source_seen, verdicts, factors, strict=True

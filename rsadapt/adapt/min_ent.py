@@ -8,8 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Gt
 from torch import Tensor
 
-from rsadapt.adapt.adversarial import valid_share
-from rsadapt.adapt.figures import class_shares
+from rsadapt.adapt.adversarial import domain_shares
 from rsadapt.adapt.losses import entropy_loss
 from rsadapt.adapt.method import (
     Backward,
@@ -66,11 +65,9 @@ class MinEnt(Method):
         backward(weighted_sum(self.entropy, entropies))
         figures: Losses = {}
         if parts.watched:
-            for name, cells, batch in (
-                ("share_source", source_cells[-1], source),
-                ("share_target", target_cells[-1], target),
-            ):
-                figures[name] = class_shares(cells, valid_share(batch.valid, cells))
+            figures = domain_shares(
+                source=(source_cells[-1], source), target=(target_cells[-1], target)
+            )
         return by_level("segmentation", seg) | by_level("entropy", entropies) | figures
 
     def penalised(self, entropy: Tensor) -> Tensor:
