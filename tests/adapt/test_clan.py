@@ -121,3 +121,17 @@ def test_disagreement_is_none_of_the_same_and_whole_of_the_contrary():
     other = torch.tensor([[0.0, 50.0, 0.0], [2.0, 3.0, 4.0]]).T[None, :, None]
     found = disagreement(one, other)
     torch.testing.assert_close(found, torch.tensor([[[1.0, 0.0]]]), atol=1e-6, rtol=0)
+
+
+def test_branches_that_are_not_in_use_are_left_alone():
+    """Those of the network's classifier lie last, and the other has none."""
+    parts, _, _ = make_pair()
+    used = parts.network.classifiers[-1]
+    longer = AtrousPyramid(parts.network.channels[-1], 3, [1, 2, 3], "first_two").double()
+    shorter = AtrousPyramid(parts.network.channels[-1], 3, [1, 2]).double()
+    parts.network.classifiers[-1], parts.others["half_difference"] = longer, shorter
+    rule = Clan([0.0, 1.0], [0.0, 0.1], apart=1.0)
+    rule.step(parts, make_batch(labelled=True), make_batch(labelled=False), lambda x: x.backward())
+    assert all(p.grad.any() for p in [*shorter.parameters(), *longer.branches[:2].parameters()])
+    assert all(p.grad is None for p in longer.branches[2].parameters())
+    assert all(p.grad is None for p in used.parameters())
