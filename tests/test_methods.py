@@ -3,7 +3,6 @@
 That its memory is estimated right stands in build/test_memory.py.
 """
 
-import dataclasses
 import math
 import shutil
 
@@ -12,6 +11,7 @@ import pytest
 import rasterio
 import torch
 from nested import same
+from small_methods import small
 
 from rsadapt import checkpoints, config
 from rsadapt.adapt import checkpoint
@@ -19,9 +19,6 @@ from rsadapt.adapt.warning_signs import LEAST_LINES, signs
 from rsadapt.build.methods import METHODS
 from rsadapt.run import RunFolder
 from rsadapt.training import train_run
-
-SMALL = {"discriminator_width": 4}
-"""Of the fields that make a method's own networks large."""
 
 EACH = pytest.mark.parametrize("name", METHODS)
 
@@ -31,9 +28,7 @@ def chosen(values):
     """A configuration of four quick steps of a method, with "dotted.key=value" changes."""
 
     def parsed(name, *assignments):
-        fields = {field.name for field in dataclasses.fields(METHODS[name])}
-        small = {key: value for key, value in SMALL.items() if key in fields}
-        values["method"] = {"name": name} | small
+        values["method"] = small(name)
         values["training"] |= {"steps": 4, "save_every": 2, "keep": 4}
         return config.parse(config.assign(values, list(assignments)), where=name)
 

@@ -55,7 +55,9 @@ def test_encoder_is_trained_kept_and_used(chosen, world, tmp_path, encoder, chan
     predict(run.path, [world.target_images[0]], tmp_path / "maps")
     assert len(list((tmp_path / "maps").glob("*.tif"))) == 1
     export_weights(run.path, tmp_path / "bare.safetensors")
-    warm = chosen(encoder, *changes, f"init_from={tmp_path / 'bare.safetensors'}", "training.steps=1")
+    warm = chosen(
+        encoder, *changes, f"init_from={tmp_path / 'bare.safetensors'}", "training.steps=1"
+    )
     warm = warm.model_copy(
         update={"optimiser": warm.optimiser.model_copy(update={"rate": 0.0, "weight_decay": 0.0})}
     )

@@ -1,7 +1,10 @@
 """The memory estimate: that of real steps, found without taking them."""
 
+import json
+
 import pytest
 import torch
+from small_methods import small
 
 from rsadapt import build, config
 from rsadapt.adapt.teacher import Teacher
@@ -24,7 +27,7 @@ LEARNING = [name for name in METHODS if name != "adapted_batch_norm"]
 @pytest.mark.parametrize(
     "changes",
     [
-        *([f"method={{name: {name}}}"] for name in LEARNING),
+        *([f"method={json.dumps(small(name))}"] for name in LEARNING),
         ["optimiser={name: adamw}"],
         ["device.precision=bf16-mixed", "training.batch_size=3"],
         ["device.precision=64-true", "training.accumulate=2"],
