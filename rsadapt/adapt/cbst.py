@@ -25,7 +25,7 @@ class Cbst(SelfTraining):
     on thresholds alone, they are those of the network that labels, and they come to rest while
     the round goes on; the first batches of a round are ranked among themselves.
 
-    The label is argmax(p / threshold), where p / threshold reaches 1 (equation 9 of the paper).
+    The label is argmax(p / threshold), where p / threshold reaches 1.
     With CRST's LRENT (Zou et al., ICCV 2019) labels are soft: what minimises
     -sum(y log(p / threshold)) + lrent sum(y log y) is y = softmax(log(p / threshold) / lrent), and
     a pixel is labelled where that is below 0, which it is without a label. MRKLD is `kld`.

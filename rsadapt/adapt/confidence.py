@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 BINS = 2**12
-"""Of equal ratio in -log p, the paper's k (Zou et al. 2018, equation 7): fine where networks are
-sure, so that shares of a class can be told apart that all lie above 0.999."""
+"""Of equal ratio in -log p, which is CBST's k: fine where networks are sure, so that portions of a
+class can be told apart of which all lie above 0.999."""
 
 SUREST, LEAST_SURE = -24.0, 2.5
 """log2(-log p) of the bins' ends: float32's spacing below p = 1, and p below 1 / 255."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from rsadapt.adapt.figures import class_shares
 from rsadapt.adapt.kit import Kit, Remembered
-from rsadapt.adapt.losses import PIECE, sum_over_samples
+from rsadapt.adapt.losses import PIECE, entropy_loss, sum_over_samples
 from rsadapt.adapt.method import (
     Backward,
     Losses,
@@ -93,8 +94,8 @@ class SelfTraining(Method):
         rounds: of the run.
         kld: weight, relative to that, of the mean over classes of -log p on labelled pixels: MRKLD
             of CRST (Zou et al. 2019), published 0.1; R_c of IAST (Mei et al. 2020).
-        entropy: likewise of the entropy in nats on pixels that are valid and not labelled: R_i of
-            IAST.
+        entropy: likewise of the mean entropy, in nats, of pixels that are valid and not labelled:
+            R_i of IAST.
     """
 
     segmentation: Weights = field(default_factory=lambda: [0.1, 1.0])
@@ -137,8 +138,8 @@ class SelfTraining(Method):
         """See `Method.step`.
 
         Returns:
-            "segmentation_N" and "pseudo_N" of each level, the latter with its `kld`; "entropy_N"
-            where that is weighed. Of a watched step the "round", counted from 1, "share_labelled"
+            "segmentation_N" and "pseudo_N" of each level, the latter with its `kld`; "entropy_N",
+            relative as MinEnt's, where that is weighed. Of a watched step the "round", counted from 1, "share_labelled"
             of the valid target pixels, also by class, and each class's "threshold".
         """
         target = needed(target)
@@ -160,7 +161,8 @@ class SelfTraining(Method):
             unlabelled = target.valid & ~labels.labelled
             entropy = [entropy_loss(cells, unlabelled, upsample) for cells in levels]
             losses |= by_level("entropy", entropy)
-            pseudo = [a + self.entropy * b for a, b in zip(pseudo, entropy, strict=True)]
+            weight = self.entropy * math.log(aims.shape[1])
+            pseudo = [a + weight * b for a, b in zip(pseudo, entropy, strict=True)]
         backward(weighted_sum(self.pseudo, pseudo))
         return losses | (self._figures(parts, labels, target) if parts.watched else {})
 
@@ -217,29 +219,8 @@ def aimed_loss(
     def total(part: Tensor, samples: slice) -> Tensor:
         return -(aims[samples] * _precise(upsample(part)).log_softmax(1)).sum()
 
-    return _mean(cells, labelled, total)
-
-
-def entropy_loss(cells: Tensor, where: Tensor, upsample: Callable[[Tensor], Tensor]) -> Tensor:
-    """Mean entropy in nats over some pixels of all processes; 0 where there are none.
-
-    Args:
-        cells: float [N, classes, h, w], logits.
-        where: bool [N, H, W].
-        upsample: brings logits of any number of samples to H x W.
-    """
-
-    def total(part: Tensor, samples: slice) -> Tensor:
-        log = _precise(upsample(part)).log_softmax(1)
-        return -(log.exp() * log * where[samples].unsqueeze(1)).sum()
-
-    return _mean(cells, where, total)
-
-
-def _mean(cells: Tensor, where: Tensor, total: Callable[[Tensor, slice], Tensor]) -> Tensor:
-    values = cells.shape[1] * where[0].numel()
-    summed = sum_over_samples(cells, total, at_once=max(1, PIECE // values))
-    return mean_over_ranks(summed, where.sum(), of=where)
+    summed = sum_over_samples(cells, total, at_once=max(1, PIECE // aims[0].numel()))
+    return mean_over_ranks(summed, labelled.sum(), of=labelled)
 
 
 def _precise(logits: Tensor) -> Tensor:
