@@ -1,64 +1,31 @@
-"""Runs by a mean teacher: trained in every way, resumed, mapped, scored and exported."""
+"""Runs by a mean teacher, besides what holds for every method: mapped and scored by it."""
 
 from pathlib import Path
 
 import pytest
 import torch
-from nested import same
-from safetensors.torch import load_file
 
-from rsadapt import build, checkpoints, config
+from rsadapt import config
 from rsadapt.adapt import checkpoint
 from rsadapt.errors import ConfigError
-from rsadapt.model import load
 from rsadapt.training import train_run
 from rsadapt.verbs.evaluate import evaluate
 from rsadapt.verbs.predict import predict
 
-SETTINGS = {
-    "mean_teacher": {},
-    "dacs": {"decay": 0.9},
-    "daformer": {"feature_classes": [1, 2], "ignored_top": 4},
-    "mic": {"patch": 16, "feature_distance": 0.005},
-}
-EACH = pytest.mark.parametrize("name", SETTINGS)
+ALL = {"name": "mic", "feature_distance": 0.005, "feature_classes": [1, 2], "ignored_top": 4}
+"""The method that does all that the others of its family do."""
 
 
 @pytest.fixture
 def chosen(values):
     """The configuration of a short run by a method, with changes."""
 
-    def parsed(name, *assignments):
-        values["method"] = {"name": name} | SETTINGS[name]
-        values["training"] |= {"steps": 4, "save_every": 2, "keep": 4}
+    def parsed(method, *assignments):
+        values["method"] = method
+        values["training"]["steps"] = 4
         return config.parse(config.assign(values, list(assignments)), where="test")
 
     return parsed
-
-
-@EACH
-def test_it_goes_on_bit_for_bit_and_its_teacher_is_used(chosen, name, tmp_path):
-    settings = chosen(name, "training.accumulate=2")
-    whole = checkpoint.load(train_run(settings, tmp_path / "whole").run.checkpoint)
-    run = train_run(settings, tmp_path / "parts").run
-    run.older_checkpoint(2).replace(run.checkpoint)
-    train_run(settings, run.path, resume=True)
-    parts = checkpoints.load(run.path).state
-    for part in ("network", "statistics", "others", "memory", "optimisers", "random"):
-        assert same(parts[part], whole[part]), part
-    model = load(run.path)
-    assert same(model.parts.network.state_dict(), whole["memory"]["teacher"]["network"])
-    assert same(load_file(run.weights), dict(model.parts.network.state_dict()))
-
-
-@EACH
-def test_its_memory_is_estimated(chosen, name):
-    networks = 3 if "feature" in str(SETTINGS[name]) else 2
-    found = build.estimate(chosen(name), 4)
-    assert (
-        found.parameters
-        == networks * build.estimate(chosen(name, "method={name: source_only}"), 4).parameters
-    )
 
 
 @pytest.mark.filterwarnings("ignore:16-mixed on the CPU")
@@ -73,8 +40,7 @@ def test_its_memory_is_estimated(chosen, name):
     ids=lambda changes: changes[0],
 )
 def test_all_of_it_trains_as_settings_say(chosen, changes, tmp_path):
-    """By the method that does all that the others do."""
-    run = train_run(chosen("mic", "training.steps=2", *changes), tmp_path / "run").run
+    run = train_run(chosen(ALL, "training.steps=2", *changes), tmp_path / "run").run
     lines = [event["losses"] for event in run.events() if "losses" in event]
     assert len(lines) == 2
     assert all(torch.tensor(value).isfinite() for line in lines for value in line.values())
@@ -82,13 +48,15 @@ def test_all_of_it_trains_as_settings_say(chosen, changes, tmp_path):
 
 def test_what_a_run_cannot_do_is_said_before_it_begins(chosen, tmp_path):
     with pytest.raises(ConfigError, match=r"method.patch is 64 and training.tile 64; .* choose 8"):
-        train_run(chosen("mic", "method.patch=64"), tmp_path / "run")
+        train_run(chosen({"name": "mic", "patch": 64}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_its_teacher_is_scored_and_maps(chosen, values, tmp_path):
-    """A decay of 0.9 keeps a teacher of four steps apart from its student."""
-    run = train_run(chosen("dacs", "optimiser.rate=0.01"), tmp_path / "run").run
+    """A decay of 0.9 keeps it apart from its student, whose scores are others."""
+    run = train_run(
+        chosen({"name": "dacs", "decay": 0.9}, "optimiser.rate=0.01"), tmp_path / "run"
+    ).run
     (validation,) = run.validations().values()
     assert evaluate(run.path) == validation
     scene = min(Path(values["root"], "target").glob("*.tif"))

@@ -26,15 +26,15 @@ class Mic(Daformer):
     Attributes:
         masked: weight of what is learned of masked images.
         mask_ratio: share of patches that are hidden.
-        patch: height and width of a patch in pixels; at most half of an image's shorter side. The
-            paper's 64 are an eighth of its crops.
+        patch: height and width of a patch in pixels, at most half of an image's shorter side; an
+            eighth of it unless given, which is the paper's 64 for its crops of 512.
         Others: see `MeanTeacher` and `Daformer`.
     """
 
     feature_distance: Annotated[float, Ge(0)] = 0.0
     masked: Annotated[float, Ge(0)] = 1.0
     mask_ratio: Annotated[float, Interval(ge=0, le=1)] = 0.7
-    patch: Annotated[int, Ge(1)] = 64
+    patch: Annotated[int, Ge(1)] | None = None
     name: ClassVar[str] = "mic"
 
     def memory(self, kit: Kit) -> dict[str, Remembered]:
@@ -44,10 +44,10 @@ class Mic(Daformer):
             ConfigError: where fewer than two patches lie side by side, too.
         """
         for field, pixels in kit.sides.items():
-            if 2 * self.patch > pixels:
+            if self.patch is not None and 2 * self.patch > pixels:
                 raise ConfigError(
                     f"method.patch is {self.patch} and {field} {pixels}; expected at most half of "
-                    f"it: choose {max(1, pixels // 8)}, an eighth as in the paper"
+                    f"it: choose {_eighth(pixels)}, an eighth as in the paper"
                 )
         return super().memory(kit)
 
@@ -63,9 +63,14 @@ class Mic(Daformer):
         losses = super().learn_lesson(parts, source, lesson, random, backward)
         seen = self.changed(lesson, random)
         number, height, width = seen.batch.valid.shape
+        patch = self.patch or _eighth(min(height, width))
         kept = kept_patches(
-            (number, height, width), patch=self.patch, ratio=self.mask_ratio, random=random
+            (number, height, width), patch=patch, ratio=self.mask_ratio, random=random
         )
         image = seen.batch.image * kept.to(seen.batch.image.device).unsqueeze(1)
         masked = replace(seen, batch=replace(seen.batch, image=image))
         return losses | by_level("masked", self.learn(parts, masked, self.masked, backward))
+
+
+def _eighth(pixels: int) -> int:
+    return max(1, pixels // 8)

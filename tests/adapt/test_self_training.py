@@ -19,6 +19,8 @@ from rsadapt.adapt.patches import kept_patches
 from rsadapt.adapt.teacher import Teacher
 from rsadapt.errors import ConfigError
 from rsadapt.nets.deeplab import DeepLab
+from rsadapt.nets.discriminator import Discriminator
+from rsadapt.nets.pyramid_discriminator import PyramidDiscriminator
 from rsadapt.nets.small import SmallEncoder
 from rsadapt.sample import Batch
 
@@ -31,7 +33,7 @@ METHODS = [
     MeanTeacher(WEIGHTS, **PLAIN),
     Dacs(WEIGHTS, **PLAIN),
     Daformer(WEIGHTS, **PLAIN, feature_distance=0.3, feature_classes=[0, 2], ignored_top=3),
-    Mic(WEIGHTS, **PLAIN, masked=0.6, patch=8, ignored_bottom=5),
+    Mic(WEIGHTS, **PLAIN, masked=0.6, ignored_bottom=5),
 ]
 EACH = pytest.mark.parametrize("rule", METHODS, ids=lambda rule: rule.name)
 
@@ -46,7 +48,17 @@ def make(rule, policy="both"):
         twin = copy.deepcopy(network)
         return Teacher(twin, DomainStatistics(twin, policy, momentum=0))
 
-    kit = Kit(network, CLASSES, network.channels, network.stride, {"tile": SIZE}, None, teacher)
+    kit = Kit(
+        network,
+        classes=CLASSES,
+        channels=network.channels,
+        stride=network.stride,
+        sides={"tile": SIZE},
+        discriminator=Discriminator,
+        pyramid_discriminator=PyramidDiscriminator,
+        classifier=lambda: pytest.fail("none is needed"),
+        teacher=teacher,
+    )
     parts = Parts(network, network.upsample, DomainStatistics(network, policy))
     parts.memory = rule.memory(kit)
     rule.begin(parts)
@@ -123,7 +135,7 @@ def slow_step(network, memory, batches, rule, random):
     learn(image, lesson, weight, rule.taught)
     if rule.name == "mic":
         draws_of_changes(random)
-        kept = kept_patches((2, SIZE, SIZE), patch=rule.patch, ratio=0.7, random=random)
+        kept = kept_patches((2, SIZE, SIZE), patch=SIZE // 8, ratio=0.7, random=random)
         learn(target.image * kept.unsqueeze(1), label, torch.full((2, SIZE, SIZE), sure), 0.6)
 
 
@@ -173,7 +185,7 @@ def test_mixed_images_move_no_statistics_of_a_domain(rule):
 
 @EACH
 def test_the_same_numbers_are_drawn_for_a_pair_and_others_for_the_next(rule):
-    rule = type(rule)(WEIGHTS, **({"patch": 8} if rule.name == "mic" else {}))
+    rule = type(rule)(WEIGHTS)
     source, target = make_batches()
     first = make(rule)
     found = []
@@ -201,7 +213,7 @@ def test_losses_and_figures_by_name():
 def test_an_initial_encoder_is_kept_only_where_features_are_held_to_it():
     assert set(make(Daformer(WEIGHTS)).memory) == {"teacher", "initial"}
     assert set(make(Daformer(WEIGHTS, feature_distance=0.0)).memory) == {"teacher"}
-    assert set(make(Mic(WEIGHTS, patch=8)).memory) == {"teacher"}
+    assert set(make(Mic(WEIGHTS)).memory) == {"teacher"}
 
 
 def test_features_that_did_not_move_have_a_gradient():
@@ -223,7 +235,7 @@ def test_cells_that_a_class_dominates():
 @pytest.mark.parametrize(
     ("rule", "says"),
     [
-        (Mic(WEIGHTS), r"method.patch is 64 and tile 32; .* choose 4"),
+        (Mic(WEIGHTS, patch=17), r"method.patch is 17 and tile 32; .* choose 4"),
         (Daformer(WEIGHTS, feature_classes=[3]), r"train ids from 0 to 2, found 3"),
     ],
 )
