@@ -22,13 +22,16 @@ def library_encoder(
         MissingFileError: for weights that can neither be read nor downloaded.
         CheckpointError: for a file that is damaged, does not fit or could run code.
     """
-    if chosen.pretrained is False:
-        return LibraryEncoder(chosen.encoder, bands=bands, anchor=anchor)
-    named = isinstance(chosen.pretrained, str)
-    file = Path(str(chosen.pretrained)) if named else _fetched(chosen.encoder)
-    tensors = weights.read_weights(file)
+    file = _file(chosen) if chosen.pretrained else None
+    tensors = None if file is None else weights.read_weights(file)
     try:
-        return LibraryEncoder(chosen.encoder, bands=bands, anchor=anchor, tensors=tensors)
+        return LibraryEncoder(
+            chosen.encoder,
+            bands=bands,
+            anchor=anchor,
+            native=chosen.decoder == "mlp",
+            tensors=tensors,
+        )
     except CheckpointError as error:
         raise CheckpointError(f"{file}: {error}") from error
 
@@ -44,15 +47,17 @@ def initial_words(chosen: config.NetworkSettings) -> str:
     return f"pretrained ({download(chosen.encoder).repository})"
 
 
-def _fetched(encoder: str) -> Path:
-    """The file of a library's weights in the hub's cache, downloaded where it is not there yet."""
-    from huggingface_hub import constants, hf_hub_download
+def _file(chosen: config.NetworkSettings) -> Path:
+    """The file that is named, or the library's in the hub's cache, downloaded where it is not."""
+    if isinstance(chosen.pretrained, str):
+        return Path(chosen.pretrained)
+    place = download(chosen.encoder)
+    from huggingface_hub import constants, hf_hub_download  # is there where the library is
 
-    place = download(encoder)
     try:
         return Path(hf_hub_download(place.repository, FILE, revision=place.revision))
     except Exception as error:  # the hub's own, the network's and the disk's have no common base
-        raise _unreachable(encoder, place, constants.HF_HUB_CACHE, error) from error
+        raise _unreachable(chosen.encoder, place, constants.HF_HUB_CACHE, error) from error
 
 
 def _unreachable(encoder: str, place: Download, cache: str, error: Exception) -> MissingFileError:

@@ -62,6 +62,7 @@ def network(settings: config.Configuration, bands: int) -> DeepLab:
         pyramid=chosen.pyramid,
         upsampling=chosen.upsampling,
         batch_norm_affine=chosen.batch_norm_affine,
+        fused=chosen.decoder_width if chosen.decoder == "mlp" else None,
     )
 
 

@@ -278,6 +278,12 @@ class NetworkSettings(Settings):
     levels: Annotated[int, Field(ge=1, le=3)] = 2
     """Classifiers, on the last stages of the encoder; every encoder has three at its stride, or
     brings them there."""
+    decoder: Literal["pyramid", "mlp"] = "pyramid"
+    """What classifies: DeepLab's atrous pyramids; or SegFormer's decoder, which fuses all stages at
+    a stride of 4 (levels before the main one see fewer), for encoders of the extra `networks`; it
+    has no use for `rates` and `pyramid`."""
+    decoder_width: Annotated[int, Field(ge=1)] = 256
+    """Channels that mlp fuses stages into; SegFormer takes 256 for b0 and b1, else 768."""
     rates: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [6, 12, 18, 24]
     """Dilations of the classifiers' branches, in cells."""
     pyramid: Pyramid = "all"
@@ -298,11 +304,18 @@ class NetworkSettings(Settings):
     """Of several processes: normalise a training batch by those of all, and not by its own."""
 
     @model_validator(mode="after")
-    def _weights_of_its_library(self) -> NetworkSettings:
-        if isinstance(self.pretrained, str) and encoder_family(self.encoder) is None:
+    def _of_a_library(self) -> NetworkSettings:
+        if encoder_family(self.encoder) is not None:
+            return self
+        if isinstance(self.pretrained, str):
             raise ValueError(
                 f"network.pretrained: files are for encoders of the extra 'networks'; of "
                 f"{self.encoder} choose true or false, or name the file by init_from"
+            )
+        if self.decoder == "mlp":
+            raise ValueError(
+                f"network.decoder: mlp fuses the stages of encoders of the extra 'networks', such "
+                f"as mit_b0; the last of {self.encoder} are of one stride; choose pyramid"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""DeepLab-v2: an encoder with an atrous classifier on each of its last stages."""
+"""DeepLab-v2: an encoder with an atrous classifier on each of its last stages; or with fusions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from rsadapt.errors import ShapeError
 from rsadapt.nets.cells import brought_to
 from rsadapt.nets.encoder import Encoder
+from rsadapt.nets.fusion import Fusion, Pointwise
 
 Upsampling = Literal["cells", "corners"]
 Pyramid = Literal["all", "first_two"]
@@ -63,6 +64,9 @@ class DeepLab(nn.Module):
         pyramid: which of a classifier's branches are summed, see `AtrousPyramid`.
         batch_norm_affine: whether the encoder's batch norm learns its scale and shift; the
             published networks keep them.
+        fused: channels of the features that a linear classifier sees in place of a pyramid: all
+            stages as one for the main level, and one stage fewer for each level before; for
+            encoders that hand out stages of several strides. None for pyramids.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class DeepLab(nn.Module):
         upsampling: Upsampling = "cells",
         pyramid: Pyramid = "all",
         batch_norm_affine: Affine = "trained",
+        fused: int | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -84,8 +89,17 @@ class DeepLab(nn.Module):
         self.levels = levels
         self.stride = encoder.stride
         self.upsampling = upsampling
+        self.fused = fused
+        self.fusions = nn.ModuleList()
+        if fused is not None:
+            for later in reversed(range(levels)):
+                stages = encoder.channels[: len(encoder.channels) - later]
+                self.fusions.append(Fusion(stages, fused, encoder.anchor))
         self.classifiers = nn.ModuleList(
-            AtrousPyramid(width, classes, rates, pyramid) for width in self.channels
+            AtrousPyramid(width, classes, rates, pyramid)
+            if fused is None
+            else Pointwise(width, classes)
+            for width in self.channels
         )
         if batch_norm_affine == "frozen":
             _freeze_affine(encoder)
@@ -93,12 +107,14 @@ class DeepLab(nn.Module):
     @property
     def channels(self) -> tuple[int, ...]:
         """Channels of the features behind each classifier."""
+        if self.fused is not None:
+            return (self.fused,) * self.levels
         return self.encoder.channels[-self.levels :]
 
     def is_auxiliary(self, tensor: str) -> bool:
         """Whether a named tensor is of a classifier before the main level's, which only learns."""
-        main = f"classifiers.{self.levels - 1}."
-        return tensor.startswith("classifiers.") and not tensor.startswith(main)
+        part, level = tensor.split(".")[:2]
+        return part in ("classifiers", "fusions") and level != str(self.levels - 1)
 
     @overload
     def forward(self, image: Tensor, *, with_features: Literal[False] = False) -> list[Tensor]: ...
@@ -128,7 +144,8 @@ class DeepLab(nn.Module):
             ShapeError: for another number of bands, or images too small for the encoder.
         """
         self._check(image)
-        features = self.encoder(image)[-self.levels :]
+        stages = self.encoder(image)
+        features = [fusion(stages) for fusion in self.fusions] or stages[-self.levels :]
         logits = [head(value) for head, value in zip(self.classifiers, features, strict=True)]
         return (logits, features) if with_features else logits
 
@@ -155,8 +172,8 @@ class DeepLab(nn.Module):
         return full if shown == size else functional.interpolate(full, size, mode="bilinear")
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """The classifiers' parameters, which usually learn faster than the encoder's."""
-        return list(self.classifiers.parameters())
+        """The parameters behind the encoder, which usually learn faster than its."""
+        return [*self.fusions.parameters(), *self.classifiers.parameters()]
 
     def _check(self, image: Tensor) -> None:
         if image.ndim != 4 or image.shape[1] != self.bands:

@@ -17,7 +17,7 @@ from rsadapt.nets.encoder import Encoder, spread
 
 STRIDE = 8
 """Pixels between cells of the features that classifiers of one stage see, as of a ResNet here."""
-COARSEST = 32
+FINEST, COARSEST = 4, 32
 LEAST_SIDE = 33
 """Pixels that give attention all it needs and, at 32 pixels a cell, batch norm two cells."""
 
@@ -39,9 +39,9 @@ class LibraryEncoder(Encoder):
     """A network of segmentation-models-pytorch or timm without its classifier.
 
     Its stages reduce to strides of 4, 8, 16 and 32 and are not dilated: attention would have 16
-    times the cells to compare. Its features are brought to a stride of 8 where they are coarser, by
-    the true places of their cells, so that all classifiers see one grid; `native` keeps them as
-    they are.
+    times the cells to compare. Features of the last three are brought to a stride of 8 where they
+    are coarser, by the true places of their cells, so that all classifiers see one grid; `native`
+    ones stay as they are, for a `Fusion`.
 
     Stochastic depth and dropout are switched off: a step then follows from its samples alone, also
     where it is computed twice, on several processes and after a resume.
@@ -50,6 +50,7 @@ class LibraryEncoder(Encoder):
         name: "mit_b0" of segmentation-models-pytorch, or "tu-" and a name of timm's.
         bands: bands of the image.
         anchor: where in its stride a cell is centred, which no library tells.
+        native: hand out the features of all four stages on their own grids.
         tensors: to start from, by the library's names; random unless given. Those of three bands
             are spread over others, see `encoder.spread`.
 
@@ -64,6 +65,7 @@ class LibraryEncoder(Encoder):
         *,
         bands: int,
         anchor: Anchor,
+        native: bool = False,
         tensors: Mapping[str, Tensor] | None = None,
     ) -> None:
         net = _made(name, bands)
@@ -75,19 +77,22 @@ class LibraryEncoder(Encoder):
             stem,
             stages,
             channels=channels,
-            stride=STRIDE,
+            stride=FINEST if native else STRIDE,
             anchor=anchor,
             period=COARSEST,
             least_side=LEAST_SIDE,
         )
-
-    def native(self, image: Tensor) -> list[Tensor]:
-        """Turn images [N, bands, H, W] into the features of the stages, strides 4, 8, 16, 32."""
-        return super().forward(image)
+        self.native = native
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Turn images [N, bands, H, W] into the features of the last three stages at stride 8."""
-        features = self.native(image)[-3:]
+        """Turn images [N, bands, H, W] into the features of the last three stages at stride 8.
+
+        Those of all four, at strides of 4, 8, 16 and 32, where they are native.
+        """
+        features = super().forward(image)
+        if self.native:
+            return features
+        features = features[-3:]
         size = (features[0].shape[-2], features[0].shape[-1])
         return [
             value if level == 0 else brought_to(value, 2**level, size, self.anchor)

@@ -43,7 +43,7 @@ def chosen(values):
     [
         ("mit_b0", [SOURCE_ONLY]),
         ("mit_b0", ["training.recompute=true"]),
-        ("tu-convnext_atto", []),
+        ("tu-convnext_atto", ["network.decoder=mlp", "network.decoder_width=16"]),
     ],
 )
 def test_encoder_is_trained_kept_and_used(chosen, world, tmp_path, encoder, changes):
@@ -72,11 +72,20 @@ def test_run_goes_on_as_if_it_had_not_been_stopped(chosen, tmp_path):
     assert same(load(run.path).parts.network.state_dict(), weights)
 
 
-@pytest.mark.parametrize("encoder", ["mit_b0", "tu-convnext_atto"])
-def test_network_is_exported_as_onnx(chosen, tmp_path, encoder):
+@pytest.mark.parametrize(
+    ("encoder", "decoder"), [("mit_b0", "mlp"), ("tu-convnext_atto", "pyramid")]
+)
+def test_network_is_exported_as_onnx(chosen, tmp_path, encoder, decoder):
     pytest.importorskip("onnxruntime")
     given = "normalisation={mean: [80, 80, 80, 80], std: [40, 40, 40, 40]}"
-    settings = chosen(encoder, SOURCE_ONLY, "training.steps=1", "normalise_by=given", given)
+    settings = chosen(
+        encoder,
+        SOURCE_ONLY,
+        f"network.decoder={decoder}",
+        "training.steps=1",
+        "normalise_by=given",
+        given,
+    )
     run = train_run(settings, tmp_path / "run").run
     assert export(run.path, tmp_path / "net.onnx", input_range=(0, 255)).difference < 1e-4
 
@@ -155,6 +164,8 @@ def test_names_are_checked_and_what_follows_from_them(chosen):
         chosen("tu-convnext_tiny.fb_in1k", "network.batch_norm_sync=true")
     with pytest.raises(ConfigError, match="repeated updates are those of SGD on a ResNet"):
         chosen("tu-resnet18", "optimiser.updates=repeated")
+    with pytest.raises(ConfigError, match="the last of resnet18 are of one stride"):
+        chosen("resnet18", "network.decoder=mlp")
     with pytest.raises(ConfigError, match="should be true, false or a file"):
         chosen("mit_b0", "network.pretrained=3")
     regnet = chosen("tu-regnety_002", "method={name: adapted_batch_norm}")
