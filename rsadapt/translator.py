@@ -25,6 +25,7 @@ from rsadapt.data.stream import in_order
 from rsadapt.errors import CheckpointError, ConfigError, NonFiniteError
 from rsadapt.geo.normalise import Normaliser
 from rsadapt.nets.encoder import Encoder
+from rsadapt.processes import started
 from rsadapt.progress import Progress, Watch, watched
 from rsadapt.run import RunFolder, environment
 from rsadapt.watching import Watching
@@ -81,6 +82,11 @@ def train_translator(
         InterruptedTrainingError: after Ctrl-C, once the state is saved.
         NonFiniteError: where a loss or a weight became NaN or infinite; nothing of that is saved.
     """
+    if started().count > 1:
+        raise ConfigError(
+            f"a translator is trained by one process, and {started().launcher} started "
+            f"{started().count}; start it alone"
+        )
     settings = translation.translation_settings(settings)
     run = RunFolder(out)
     resume = resume and not run.unbegun()

@@ -55,7 +55,7 @@ def _spread(tiles: Tensor, number: int) -> Tensor:
 
 def _labelled(both: Tensor) -> tuple[Tensor, Tensor]:
     """Tiles [2, N, ...] in a row, 0 for the first set and 1 for the second."""
-    labels = torch.arange(2.0).repeat_interleave(both.shape[1])
+    labels = torch.arange(2.0, dtype=both.dtype).repeat_interleave(both.shape[1])
     return both.flatten(0, 1), labels
 
 
@@ -67,7 +67,7 @@ def _learned(images: Tensor, wanted: Tensor) -> nn.Module:
         layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     network = nn.Sequential(
         *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels[-1], 1)
-    )
+    ).to(images.dtype)
     optimiser = Adam(network.parameters(), lr=RATE)
     for _ in range(PASSES):
         for places in torch.split(torch.randperm(len(images)), BATCH):

@@ -38,9 +38,11 @@ def instance_norm(features: Tensor, seen: Tensor | None) -> Tensor:
     if seen is None:
         return functional.instance_norm(features, eps=EPSILON)
     rows, cols = features.shape[-2:]
-    weight = functional.adaptive_avg_pool2d(seen.to(features.dtype), (rows, cols))
+    wide = torch.promote_types(features.dtype, torch.float32)  # half precision sums too coarsely
+    kind, features = features.dtype, features.to(wide)
+    weight = functional.adaptive_avg_pool2d(seen.to(wide), (rows, cols))
     total = weight.sum((2, 3), keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
     mean = (features * weight).sum((2, 3), keepdim=True) / total
     centred = features - mean
     variance = (centred.square() * weight).sum((2, 3), keepdim=True) / total
-    return centred * (variance + EPSILON).rsqrt()
+    return (centred * (variance + EPSILON).rsqrt()).to(kind)

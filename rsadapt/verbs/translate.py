@@ -33,6 +33,7 @@ class Translated:
     report: dict[str, Any]
 
 
+@build.process_kept()
 def translate(
     config: Path,
     *,

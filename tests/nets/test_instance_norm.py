@@ -33,5 +33,13 @@ def test_statistics_are_those_of_valid_pixels():
         torch.testing.assert_close(found[0, channel, :, :4], expected)
 
 
+def test_half_precision_is_summed_in_single():
+    features, seen = torch.randn(1, 2, 64, 64) + 50, torch.ones(1, 1, 64, 64)
+    half = instance_norm(features.bfloat16(), seen)
+    assert half.dtype == torch.bfloat16
+    expected = instance_norm(features.bfloat16().float(), seen)
+    torch.testing.assert_close(half.float(), expected, rtol=0.01, atol=0.01)
+
+
 def test_an_image_without_a_valid_pixel_stays_finite():
     assert instance_norm(torch.randn(1, 2, 4, 4), torch.zeros(1, 1, 8, 8)).isfinite().all()

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 import rasterio
+import torch
 import yaml
 from affine import Affine
 from nested import same
@@ -175,6 +176,17 @@ def test_a_stopped_training_ends_with_the_same_bits(configuration, translator, t
         train_translator(changed, out, watch=stop)
     train_translator(changed, out, resume=True)
     assert same(learned(out), learned(translator))
+
+
+@pytest.mark.filterwarnings("ignore:16-mixed on the CPU")
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed", "16-mixed"])
+def test_other_precisions(configuration, precision, tmp_path):
+    changes = [*SMALL, f"device.precision={precision}", "translation.steps=2"]
+    found = translate(configuration, out=tmp_path / "out", assignments=changes)
+    check_aligned(found.scenes[0], configuration.parent / "source" / "scene_1.tif")
+    network = learned(tmp_path / "out")["network"]
+    expected = torch.float64 if precision == "64-true" else torch.float32
+    assert {tensor.dtype for tensor in network.values()} == {expected}
 
 
 @pytest.mark.slow
