@@ -180,13 +180,13 @@ def check_translation(
         }
         report["agreement"] = {
             when: score(
-                {domain: region},
+                {domain: part},
                 trained.parts,
                 trained.facts,
                 device=trained.device,
                 progress=progress,
             )[domain]
-            for when, (domain, region) in scored.items()
+            for when, (domain, part) in scored.items()
         }
     return report
 

@@ -102,15 +102,16 @@ def train_translator(
     for domain in DOMAINS:  # what cannot give a first sample is refused before anything is made
         translation.translation_samples(settings, places, normalise, domain)[0]
     facts = _facts(settings, normalise, places)
-    seeing = _encoder(settings, places.bands) if settings.translation.by == "fcan" else None
+    fcan = settings.translation.by == "fcan"
+    seeing = _encoder(settings, places.bands) if fcan and found is None else None
     if not resume:
         record = {"translation": settings.translation.by, "seed": settings.seed, **environment()}
         statistics = {str(name): each.to_dict() for name, each in taken.items()}
         run.create(config.dump(settings), record, statistics)
     work = _Work(settings, places, normalise, run, facts, progress)
-    if seeing is None:
+    if not fcan:
         work.train(found, watch)
-    elif found is None:
+    elif seeing is not None:
         work.keep_style(*seeing)
 
 

@@ -77,7 +77,7 @@ PARTS = {
     "translator": (f"{BELOW_BUILD} whole weights build checkpoints model watching", "torch"),
     "translated_scenes": (f"{BELOW_BUILD} build model mapping scoring translator", "torch"),
     "verbs.translate": (
-        f"{BELOW_BUILD} whole build translator translated_scenes",
+        f"{BELOW_BUILD} whole build model translator translated_scenes",
         "",
     ),
     "study": (f"{BELOW_BUILD} build model training", "torch"),

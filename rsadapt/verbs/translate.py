@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rsadapt import build
 from rsadapt.errors import ConfigError, OutputExistsError
+from rsadapt.model import load
 from rsadapt.progress import Progress, Watch
 from rsadapt.whole import write_text
 
@@ -85,6 +86,8 @@ def translate(
         )
     changes = [*assignments, *([f"translation.by={by}"] if by else [])]
     settings = build.configuration(config, changes, data=data)
+    if check is not None:
+        load(check)  # told before hours of training, should it be no run
     if trained is None:
         train_translator(settings, out, resume=resume, progress=progress, watch=watch)
     elif (out / REPORT).exists() and not overwrite:

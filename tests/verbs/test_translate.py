@@ -23,6 +23,7 @@ from rsadapt.errors import (
     ConfigError,
     DataError,
     InterruptedTrainingError,
+    MissingFileError,
     OutputExistsError,
 )
 from rsadapt.geo.grid import Grid, crs_of
@@ -247,6 +248,8 @@ def test_mistakes_are_told_in_sentences(configuration, trained, tmp_path):
         open_translator(trained)
     with pytest.raises(ConfigError, match="leave out --by and --resume"):
         translate(configuration, out=out, by="fcan", trained=trained)
+    with pytest.raises(MissingFileError, match="no run here"):
+        translate(configuration, out=out, check=tmp_path, assignments=SMALL)
     assert not out.exists()
 
 
@@ -257,3 +260,34 @@ def test_command(configuration, translator, tmp_path):
     assert told.exit_code == 0, told.output
     assert f"wrote {tmp_path / 'scenes' / 'scene_1.tif'}" in told.output
     assert "told from target tiles" in told.output
+
+
+@pytest.mark.slow
+def test_a_procedural_source_comes_nearer_to_its_target(configuration, tmp_path):
+    """It keeps its structure and takes on how the target's bands go together."""
+    changes = [
+        "translation.steps=300",
+        "translation.tile=64",
+        "translation.width=8",
+        "translation.blocks=2",
+        "translation.discriminator_width=8",
+        "translation.rate=0.001",
+        "device.threads=1",
+    ]
+    found = translate(configuration, out=tmp_path / "out", assignments=changes)
+    text = (tmp_path / "out" / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    cycle = [line["losses"]["cycle_source"] for line in lines if "losses" in line]
+    assert np.mean(cycle[-10:]) < 0.7 * np.mean(cycle[:3])
+
+    def standard(file):
+        values, valid = Raster(file).read()
+        kept = values[:, valid].astype(float)
+        return (kept - kept.mean(1, keepdims=True)) / kept.std(1, keepdims=True)
+
+    folder = configuration.parent
+    source, target = (standard(folder / name / "scene_1.tif") for name in ("source", "target"))
+    translated = standard(found.scenes[0])
+    assert np.mean(source * translated) > 0.5  # the mean correlation of a band with its original
+    ours, before, wanted = (np.corrcoef(each) for each in (translated, source, target))
+    assert np.abs(ours - wanted).mean() < np.abs(before - wanted).mean()
