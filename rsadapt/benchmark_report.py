@@ -105,7 +105,7 @@ def write(
     """
     measured, best = summary(results), best_snapshots(results)
     published = PUBLISHED.get(comparison.name, {})
-    records, notes = _records(results), comparison.notes(measured)
+    records, notes = records_of(results), comparison.notes(measured)
     file = BenchmarkResult(measured, out / "table.md", out / "table.json", out / "table.png")
     markdown = tables.benchmark_markdown(
         comparison.title,
@@ -143,7 +143,7 @@ def write(
     return file
 
 
-def _records(results: Sequence[Result]) -> Values:
+def records_of(results: Sequence[Result]) -> Values:
     """By row, what its runs state of themselves: once where its seeds agree, else by seed."""
     found: dict[str, dict[str, Values]] = {}
     for result in results:

@@ -128,6 +128,9 @@ def scalars(event: Mapping[str, Any], classes: Sequence[str]) -> dict[str, float
                 points[f"{group}/{name}"] = value
     if "waiting" in event:
         points["figures/waiting"] = event["waiting"]
+    for name, value in event.get("validators", {}).items():
+        if value is not None and name != "pixels":
+            points[f"validators/{name}"] = value
     for domain, found in event.get("validation", {}).items():
         ious = {f"iou/{name}": figures["iou"] for name, figures in found["classes"].items()}
         for name, iou in ({"miou": found["totals"]["miou"]} | ious).items():

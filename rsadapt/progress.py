@@ -10,7 +10,7 @@ Progress = Callable[[str, int, int], None]
 
 Watch = Callable[[Mapping[str, Any]], None]
 """Called with every event of a training, as its `metrics.jsonl` has them: "step", and "losses" with
-"figures", "rates" and "seconds", or "validation", "warning" or "stopped"."""
+"figures", "rates" and "seconds", or "validation" with "validators", "warning" or "stopped"."""
 
 T = TypeVar("T")
 Item_co = TypeVar("Item_co", covariant=True)

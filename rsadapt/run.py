@@ -205,6 +205,24 @@ class RunFolder:
         """The validation logged after `step` steps, by domain; None where there is none."""
         return self.validations().get(step)
 
+    def validators(self) -> dict[int, dict[str, Any]]:
+        """What validators without labels said in every validation, by the steps done before it."""
+        return {
+            event["step"]: event["validators"] for event in self.events() if "validators" in event
+        }
+
+    def memory(self) -> dict[str, Any]:
+        """The greatest peak of each kind of memory, see `rsadapt.peak`, over all times it went on.
+
+        Empty where nothing says so.
+        """
+        peaks: dict[str, Any] = {}
+        for event in self.events():
+            for kind, size in event.get("memory", {}).items():
+                known = [each for each in (size, peaks.get(kind)) if each is not None]
+                peaks[kind] = max(known, default=None)
+        return peaks
+
     def feeding(self) -> dict[str, Any] | None:
         """How long training waited for data when it last went on; None where nothing says so."""
         return next((e["feeding"] for e in reversed(self.events()) if "feeding" in e), None)

@@ -15,9 +15,10 @@ from rsadapt.data.imagery import Imagery, Places
 from rsadapt.data.supply import Supply
 from rsadapt.errors import CheckpointError, MissingFileError, NonFiniteError
 from rsadapt.model import Facts
+from rsadapt.peak import Peak
 from rsadapt.progress import Progress, Watch
 from rsadapt.run import RunFolder
-from rsadapt.scoring import score
+from rsadapt.scoring import judge, score
 from rsadapt.watching import Watching
 from rsadapt.whole import sync
 
@@ -62,6 +63,7 @@ class Session:
         self._keeper = checkpoints.Keeper(
             run, keep=training.keep, keep_every=training.keep_every, found=found
         )
+        self._peak = Peak(learner.fabric.device)
         self._open = ExitStack()
         self._curves = self._open_curves() if training.tensorboard and ranks.first() else None
         self._watching = self._watched_by(watch, self._curves)
@@ -191,10 +193,20 @@ class Session:
                 device=device,
                 progress=self._progress,
             )
+            validators = judge(
+                self._places,
+                self._learner.parts.answering,
+                self._facts,
+                device=device,
+                progress=self._progress,
+            )
             if self._curves is not None:
                 precision = build.inference(self._settings)
                 self._curves.show_tiles(done, self._learner.parts.answering, device, precision)
-        self._watching.tell({"step": done, "validation": reports})
+        event = {"step": done, "validation": reports, "memory": self._peak.bytes()}
+        if validators is not None:
+            event["validators"] = validators
+        self._watching.tell(event)
         ranks.wait()  # all may read what is written
 
     def _rates(self) -> dict[str, float]:

@@ -14,13 +14,13 @@ def comparison_markdown(summary: Mapping[str, Values]) -> str:
     """The rows of `study.summary`, in per cent: mIoU, each class, and mIoU by seed."""
     classes = list(next(iter(summary.values()))["classes"])
     lines = [
-        _line("trained", "mIoU", *classes, "by seed"),
+        line("trained", "mIoU", *classes, "by seed"),
         "| --- |" + " ---: |" * (len(classes) + 1) + " --- |",
     ]
     for name, row in summary.items():
-        shown = [_percent(row["classes"][label]) for label in classes]
-        seeds = ", ".join(_percent(value) for value in row["seeds"].values())
-        lines.append(_line(name, _spread(row), *shown, seeds))
+        shown = [percent(row["classes"][label]) for label in classes]
+        seeds = ", ".join(percent(value) for value in row["seeds"].values())
+        lines.append(line(name, spread(row), *shown, seeds))
     return "\n".join(lines)
 
 
@@ -57,7 +57,7 @@ def benchmark_markdown(
         "## Measured here, final iteration, by class",
         comparison_markdown(measured),
         "## What the runs state",
-        _facts(records),
+        facts_markdown(records),
     ]
     if by_class:
         parts += ["## Published by others, by class", _published_classes(by_class, classes)]
@@ -70,27 +70,27 @@ def _overview(
     published: Mapping[str, PublishedFigure],
 ) -> str:
     lines = [
-        _line("row", "final iteration", "seeds", "best snapshot", "published", "where"),
+        line("row", "final iteration", "seeds", "best snapshot", "published", "where"),
         "| --- | ---: | ---: | ---: | ---: | --- |",
     ]
     for name, row in measured.items():
         figure = published.get(name)
-        theirs = (_percent(figure.miou), figure.source) if figure else ("-", "-")
+        theirs = (percent(figure.miou), figure.source) if figure else ("-", "-")
         lines.append(
-            _line(name, _spread(row), str(len(row["seeds"])), _spread(best[name]), *theirs)
+            line(name, spread(row), str(len(row["seeds"])), spread(best[name]), *theirs)
         )
     return "\n".join(lines)
 
 
 def _published_classes(published: Mapping[str, PublishedFigure], classes: list[str]) -> str:
-    lines = [_line("row", *classes, "where"), "| --- |" + " ---: |" * len(classes) + " --- |"]
+    lines = [line("row", *classes, "where"), "| --- |" + " ---: |" * len(classes) + " --- |"]
     for name, figure in published.items():
-        shown = map(_percent, figure.classes.values())
-        lines.append(_line(name, *shown, figure.classes_source or figure.source))
+        shown = map(percent, figure.classes.values())
+        lines.append(line(name, *shown, figure.classes_source or figure.source))
     return "\n".join(lines)
 
 
-def _facts(records: Mapping[str, Values]) -> str:
+def facts_markdown(records: Mapping[str, Values]) -> str:
     """Each fact once with the rows it holds for."""
     lines = []
     for key in next(iter(records.values())):
@@ -111,14 +111,14 @@ def _words(value: Any) -> str:
     return "unknown" if value is None else str(value)
 
 
-def _spread(row: Values) -> str:
-    deviation = "" if row["std"] is None else f" ± {_percent(row['std'])}"
-    return _percent(row["miou"]) + deviation
+def spread(row: Values) -> str:
+    deviation = "" if row["std"] is None else f" ± {percent(row['std'])}"
+    return percent(row["miou"]) + deviation
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
 
 
-def _line(*cells: str) -> str:
+def line(*cells: str) -> str:
     return "| " + " | ".join(cells) + " |"

@@ -29,6 +29,7 @@ from rsadapt.build.data import (
     scored,
     supply,
     target_split,
+    target_windows,
     training_samples,
 )
 from rsadapt.build.encoder_weights import initial_words
@@ -96,6 +97,7 @@ __all__ = [
     "supply",
     "take_statistics",
     "target_split",
+    "target_windows",
     "training_samples",
     "warn_of_precision",
 ]

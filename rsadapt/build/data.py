@@ -453,6 +453,56 @@ def evaluation_samples(
     return GridWindows(imagery, size=settings.prediction.tile, normalise=normalise, scheme=scheme)
 
 
+def target_windows(
+    settings: config.Configuration,
+    both: Places[Imagery],
+    normalise: Normalisers,
+    *,
+    labels: bool = False,
+) -> tuple[SampleSource, int]:
+    """Samples of the target to look at, the same in every run, and how many of them to take.
+
+    They are frames, or windows of the training's size, of the part kept for validation; of the
+    training part where none is kept, or no window of it has anything valid.
+
+    Args:
+        settings: the configuration.
+        both: the imagery.
+        normalise: how each domain's images are standardised.
+        labels: whether samples have labels, where the part has some; only to be shown.
+    """
+    if both.target.validation is not None:
+        try:
+            samples, count = _windows(settings, both.target.validation, normalise["target"], labels)
+            samples[0]
+        except DataError:  # nothing there that could be looked at
+            pass
+        else:
+            return samples, count
+    return _windows(settings, both.target.training, normalise["target"], labels)
+
+
+def _windows(
+    settings: config.Configuration, imagery: Imagery, normalise: Normaliser, labels: bool
+) -> tuple[SampleSource, int]:
+    """Samples of one part, and how many of them to take."""
+    count = settings.training.validators
+    scheme = class_scheme(settings) if labels and imagery.labelled else None
+    if isinstance(imagery, Frames):
+        frames = FrameSamples(imagery, seed=0, normalise=normalise, scheme=scheme)
+        return frames, min(count, len(imagery.frames))
+    from rsadapt.data.geotiff import RandomWindows
+    from rsadapt.data.region import Region
+
+    if not isinstance(imagery, Region):
+        raise TypeError(f"no way to look at a {type(imagery).__name__}")
+    sides = [min(scene.area.height, scene.area.width) for scene in imagery.scenes]
+    scenes = [min(scene.image.grid.shape) for scene in imagery.scenes]
+    size = min(settings.training.tile, max(sides), *scenes)
+    windows = RandomWindows(imagery, size=size, seed=0, normalise=normalise, scheme=scheme)
+    return windows, count
+
+
 def batches(
     settings: config.Configuration,
     samples: SampleSource,

@@ -474,6 +474,9 @@ class TrainingSettings(Settings):
     log_every: Annotated[int, Field(ge=1)] = 10
     validate_every: Annotated[int, Field(ge=0)] = 0
     """Steps between validations; 0 validates at the end only."""
+    validators: Annotated[int, Field(ge=0)] = 16
+    """Windows of the target, or frames, that validators without labels look at in every validation,
+    each in two passes of the network; 0 for none. See `rsadapt.infer.validators`."""
     save_every: Annotated[int, Field(ge=0)] = 500
     """Steps between checkpoints; 0 saves at the end only."""
     keep: Annotated[int, Field(ge=1)] = 2
