@@ -118,13 +118,11 @@ def read(path):
 def test_worlds_without_full_gap_have_the_sources_land_and_look(tmp_path):
     assert (SAME.land, SAME.look, SAME.curves) == (SOURCE.land, SOURCE.look, None)
     assert replace(BENT, curves=None) == SAME
-    none, bent, full = (
-        write_world(tmp_path / gap, seed=2, size=640, gap=gap)
-        for gap in ("none", "radiometric", "full")
+    none, bent = (
+        write_world(tmp_path / gap, seed=2, size=384, gap=gap) for gap in ("none", "radiometric")
     )
     source, labels = read(none.source_images[0]), read(none.source_labels[0])
-    for world in (bent, full):
-        assert np.array_equal(read(world.source_images[0]), source)
+    assert np.array_equal(read(bent.source_images[0]), source)
     target, theirs = read(none.target_images[0]), read(none.target_labels[0])
     assert np.array_equal(read(bent.target_labels[0]), theirs)
     assert (labels != theirs).mean() > 0.3  # another place
@@ -134,7 +132,7 @@ def test_worlds_without_full_gap_have_the_sources_land_and_look(tmp_path):
             np.log(image[:, label[0] == code]).mean(1)
             for image, label in ((source, labels), (target, theirs))
         )
-        assert np.abs(ours - found).max() < 0.25
+        assert np.abs(ours - found).max() < 0.4  # a factor of 1.5; with the full gap 2 to 5
     assert np.array_equal(read(bent.target_images[0]), bend(target, BENT.curves))
 
 
