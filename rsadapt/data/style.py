@@ -4,7 +4,7 @@ The first two find a change of single pixels (`fit_...`, of valid pixels of both
 makes in an image; the third (`match_spectrum`) works on whole images.
 
 Either takes an image and another whose look it is to have, [bands, height, width] of any real type,
-any number of bands and any two sizes, with the validity of both, bool [height, width]. Either returns
+any number of bands and any two sizes, with the validity of both, bool [height, width], and returns
 an image of the first's size in the second's units: float64 for float64 and integers of 32 bits or
 more, else float32. Invalid pixels are looked at nowhere and come back as they were; where either
 image has no valid pixel, so does all of it.
