@@ -238,10 +238,12 @@ def test_resuming_after_an_interrupt_changes_nothing(run):
     assert parts.step == state(parts)["step"] == 5
 
 
-def test_resuming_with_a_style_changes_nothing(run):
-    changes = ["style={name: histogram}", "training.save_every=2"]
+@pytest.mark.parametrize("scope", ["sample", "domain"])
+def test_resuming_with_a_style_changes_nothing(run, scope):
+    style = {"name": "histogram", "scope": scope}
+    changes = [f"style={json.dumps(style)}", "training.save_every=2"]
     whole = run("whole", *changes, "training.workers=1")
-    assert json.loads(whole.run.record.read_text())["style"] == {"name": "histogram"}
+    assert json.loads(whole.run.record.read_text())["style"] == style
     with pytest.raises(InterruptedTrainingError):
         run("parts", *changes, progress=stop_at(2))
     assert same_learning(run("parts", *changes, resume=True), whole)
