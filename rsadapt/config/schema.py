@@ -269,8 +269,8 @@ class NetworkSettings(Settings):
 
     encoder: Annotated[str, AfterValidator(known_encoder)] = "resnet18"
     """small, resnet18, resnet34, resnet50, resnet101 or vgg16; with the extra `networks` mit_b0 to
-    mit_b5 (SegFormer's, of segmentation-models-pytorch; not for commercial use, as NVIDIA's licence
-    says) and kinds of timm's by "tu-" and its name, such as tu-convnext_tiny, see
+    mit_b5 (SegFormer's, of segmentation-models-pytorch; NVIDIA's licence allows no commercial use)
+    and kinds of timm's by "tu-" and its name, such as tu-convnext_tiny, see
     `rsadapt.config.encoders`. A dot and the name of weights may follow: tu-convnext_tiny.in12k."""
     layout: Literal["torchvision", "published"] = "torchvision"
     """Of a ResNet: "published" reduces in a bottleneck's first 1x1 convolution and rounds the

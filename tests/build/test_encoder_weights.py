@@ -41,8 +41,8 @@ def chosen(values):
 @pytest.mark.parametrize(
     ("encoder", "changes"),
     [
-        ("mit_b0", [SOURCE_ONLY]),
-        ("mit_b0", ["training.recompute=true"]),
+        ("mit_b0", [SOURCE_ONLY, "device.precision=64-true"]),
+        ("mit_b0", ["training.recompute=true", "device.precision=bf16-mixed"]),
         ("tu-convnext_atto", ["network.decoder=mlp", "network.decoder_width=16"]),
     ],
 )
