@@ -53,9 +53,19 @@ def _file(chosen: config.NetworkSettings) -> Path:
         return Path(chosen.pretrained)
     place = download(chosen.encoder)
     from huggingface_hub import constants, hf_hub_download  # is there where the library is
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def found(*, here: bool) -> Path:
+        return Path(
+            hf_hub_download(place.repository, FILE, revision=place.revision, local_files_only=here)
+        )
 
     try:
-        return Path(hf_hub_download(place.repository, FILE, revision=place.revision))
+        return found(here=True)
+    except LocalEntryNotFoundError:
+        pass
+    try:
+        return found(here=False)
     except Exception as error:  # the hub's own, the network's and the disk's have no common base
         raise _unreachable(chosen.encoder, place, constants.HF_HUB_CACHE, error) from error
 

@@ -33,6 +33,7 @@ from rsadapt.errors import CheckpointError, ConfigError, MissingFileError
 from rsadapt.nets.deeplab import AtrousPyramid, DeepLab
 from rsadapt.nets.discriminator import Discriminator
 from rsadapt.nets.encoder import Encoder, imagenet_url
+from rsadapt.nets.fusion import Pointwise
 from rsadapt.nets.pyramid_discriminator import PyramidDiscriminator
 from rsadapt.nets.resnet import ResNetEncoder, ResNetName
 from rsadapt.nets.small import SmallEncoder
@@ -151,7 +152,10 @@ def _kit(settings: config.Configuration, segmenter: DeepLab) -> Kit:
     def classifier() -> Trained:
         chosen, classes = settings.network, len(class_scheme(settings))
         rates = chosen.rates if chosen.pyramid == "all" else chosen.rates[:2]
-        head = AtrousPyramid(segmenter.channels[-1], classes, rates)
+        channels = segmenter.channels[-1]
+        head: nn.Module = AtrousPyramid(channels, classes, rates)
+        if segmenter.fused is not None:
+            head = Pointwise(channels, classes)
         return Trained(
             head, _optimiser_of(settings, [_head_group(settings, list(head.parameters()))])
         )

@@ -59,7 +59,10 @@ class Pointwise(nn.Module):
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
-        self.branches = nn.ModuleList([nn.Conv2d(channels, classes, 1)])
+        layer = nn.Conv2d(channels, classes, 1)
+        nn.init.normal_(layer.weight, std=0.01)  # as a pyramid's branches start
+        layer.bias = nn.Parameter(layer.weight.new_zeros(classes))
+        self.branches = nn.ModuleList([layer])
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn features [N, channels, h, w] into logits [N, classes, h, w]."""

@@ -90,6 +90,18 @@ def test_network_is_exported_as_onnx(chosen, tmp_path, encoder, decoder):
     assert export(run.path, tmp_path / "net.onnx", input_range=(0, 255)).difference < 1e-4
 
 
+def test_methods_that_need_another_classifier_get_one_of_the_decoders_kind(chosen):
+    settings = chosen("mit_b0", "network.decoder=mlp", "method={name: clan}")
+    with build.process_kept():
+        learner = build.learner(settings, 4)
+        learner.set_up()
+        take_step(learner, settings, 4)
+    half = learner.parts.others["half_difference"]
+    main = learner.parts.network.classifiers[-1]
+    assert [p.shape for p in half.parameters()] == [p.shape for p in main.parameters()]
+    assert all(p.grad.any() for p in half.parameters())
+
+
 def test_memory_of_a_step_is_known_beforehand(chosen):
     settings = chosen("mit_b0")
     found = build.estimate(settings, 4)
