@@ -4,8 +4,8 @@ from dataclasses import fields
 
 from rsadapt.build.methods import METHODS
 
-SMALL = {"discriminator_width": 4, "patch": 16}
-"""Of the fields that make a method's own networks large, or ask for large images."""
+SMALL = {"discriminator_width": 4}
+"""Of the fields that make a method's own networks large."""
 
 
 def small(name):
