@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rsadapt.verbs.assess import assess
     from rsadapt.verbs.benchmark import benchmark
     from rsadapt.verbs.check import check
+    from rsadapt.verbs.compare import compare
     from rsadapt.verbs.demo import demo
     from rsadapt.verbs.draw_sample import draw_sample
     from rsadapt.verbs.evaluate import evaluate, evaluate_maps
@@ -35,6 +36,7 @@ __all__ = [
     "assess",
     "benchmark",
     "check",
+    "compare",
     "demo",
     "draw_sample",
     "evaluate",
@@ -57,6 +59,7 @@ _HOMES = {
     "assess": "rsadapt.verbs.assess",
     "benchmark": "rsadapt.verbs.benchmark",
     "check": "rsadapt.verbs.check",
+    "compare": "rsadapt.verbs.compare",
     "demo": "rsadapt.verbs.demo",
     "draw_sample": "rsadapt.verbs.draw_sample",
     "evaluate": "rsadapt.verbs.evaluate",

@@ -31,11 +31,12 @@ INTERRUPTED = 130
 GOES_ON = {
     "train": "; the same command with --resume goes on",
     "benchmark": "; the same command goes on",
+    "compare": "; the same command goes on",
     "translate": "; the same command with --resume goes on",
 }
 """How to go on with a training that was stopped, by verb."""
 
-SHARED = ("train", "demo", "benchmark")
+SHARED = ("train", "demo", "benchmark", "compare")
 """Verbs that several processes do together, as torchrun starts them."""
 
 SEVERAL = ("--source", "--labels", "--target", "--scene", "--area")
@@ -854,6 +855,53 @@ def benchmark(
         )
     typer.echo(result.markdown.read_text(encoding="utf-8"))
     typer.echo(f"{result.markdown}\n{result.figures}\n{result.chart}")
+
+
+@app.command()
+def compare(
+    config: Config,
+    *,
+    methods: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Methods, or rows of --rows; all rows if none.")
+    ] = "",
+    rows: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Named rows, YAML, or a ready file's name."),
+    ] = None,
+    seeds: Annotated[
+        str, typer.Option(metavar="N", help="How many seeds, or which: 3 is 0,1,2; 7, is 7 alone.")
+    ] = "1",
+    first_steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Steps of the first part; twice the steps if none."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Runs and report; runs/NAME-compared if none."),
+    ] = None,
+    data: Data = None,
+    assignments: Assignments = None,
+) -> None:
+    """Train methods on one pair under one budget, and report which helps, by how much."""
+    from rsadapt import console
+    from rsadapt.verbs.compare import compare as verb
+
+    numbers = _numbers(seeds)
+    with console.progress() as progress:
+        result = verb(
+            config,
+            _parts(methods),
+            out=out or Path("runs") / f"{config.stem}-compared",
+            rows=rows,
+            seeds=numbers if "," in seeds else range(*numbers),
+            first_steps=first_steps,
+            data=data,
+            assignments=assignments or (),
+            progress=progress,
+        )
+    typer.echo(result.markdown.read_text(encoding="utf-8"))
+    for file in (result.markdown, result.table, result.figures, *result.pictures):
+        typer.echo(file)
 
 
 def _check_scored(*, maps: bool, of_maps: bool, of_networks: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from rsadapt import config
 from rsadapt.build.methods import METHODS
+from rsadapt.config.methods import method_group
 from rsadapt.errors import ConfigError
 from rsadapt.study import ADAPTED_BATCH_NORM_STEPS, Row
 
@@ -112,7 +113,7 @@ def method_values(name: str, values: Values) -> Values:
     kind, levels = METHODS.get(name), values["network"]["levels"]
     if kind is None:
         raise ConfigError(f"no method is called '{name}'; there are {', '.join(METHODS)}")
-    fields = config.method_group(name).model_fields
+    fields = method_group(name).model_fields
     found: Values = {"name": name}
     for field in kind.by_level:
         usual = fields[field].get_default(call_default_factory=True)
@@ -133,9 +134,7 @@ def _of_method(name: str, values: Values, first: str | None) -> Row:
     return Row(name, changes, after="source_only")
 
 
-def _given(
-    name: str, given: Values, values: Values, known: list[str], first: str | None
-) -> Row:
+def _given(name: str, given: Values, values: Values, known: list[str], first: str | None) -> Row:
     """A row of a file; one of a known name takes the place of that."""
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -160,7 +159,9 @@ def _changes(name: str, given: Values, values: Values) -> Values:
     """The changed fields of a row of a file, the method first."""
     fields = {} if given.get(name) is None else given[name]
     if not isinstance(fields, dict):
-        raise ConfigError(f"row '{name}': expected changes such as 'method: cbst', found {fields!r}")
+        raise ConfigError(
+            f"row '{name}': expected changes such as 'method: cbst', found {fields!r}"
+        )
     changes = {key: value for key, value in fields.items() if key not in ("after", "reported")}
     method = changes.get("method")
     if isinstance(method, str):

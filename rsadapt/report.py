@@ -97,6 +97,73 @@ def panels(
     _save(figure, path)
 
 
+def gallery(
+    path: Path,
+    pictures: Mapping[str, NDArray[np.uint8]],
+    scheme: ClassScheme,
+    *,
+    title: str,
+    columns: int = 4,
+) -> None:
+    """Write pictures of one place in rows, with the legend of the classes, as PNG.
+
+    Args:
+        path: the figure; missing folders are made.
+        pictures: uint8 [height, width, 3] by title.
+        scheme: the classes of the legend.
+        title: of the figure.
+        columns: pictures of a row.
+    """
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    figure = Figure(figsize=(2.8 * columns, 3.0 * rows + 0.9), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, (name, picture) in zip(axes, pictures.items(), strict=False):
+        axis.imshow(picture, interpolation="nearest")
+        axis.set_title(_literal(name), fontsize=10)
+    figure.suptitle(title)
+    figure.legend(
+        handles=_legend(scheme),
+        loc="outside lower center",
+        ncols=min(len(scheme), 2 * columns),
+        frameon=False,
+    )
+    _save(figure, path)
+
+
+def points(
+    path: Path,
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+    *,
+    across: str,
+    title: str,
+) -> None:
+    """Write clouds of points side by side, one colour a group, as PNG.
+
+    Args:
+        path: the figure; missing folders are made.
+        panels: by what goes up, and by group, the (across, up) of each point; at least one.
+        across: what goes across.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(3.2 * len(panels), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (name, groups) in zip(axes, panels.items(), strict=True):
+        for number, (group, pairs) in enumerate(groups.items()):
+            colour, mark = f"C{number % 10}", "osv^D"[number // 10 % 5]
+            axis.scatter(*zip(*pairs, strict=True), s=14, c=colour, marker=mark, label=group)
+        axis.set_title(_literal(name), fontsize=10)
+        axis.set_xlabel(across)
+    figure.suptitle(title)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(5, len(labels)), frameon=False
+    )
+    _save(figure, path)
+
+
 def bars(path: Path, rows: Mapping[str, Mapping[str, float | None]], *, title: str) -> None:
     """Write a bar chart of IoU by class, one colour a row, as PNG.
 

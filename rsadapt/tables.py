@@ -76,9 +76,7 @@ def _overview(
     for name, row in measured.items():
         figure = published.get(name)
         theirs = (percent(figure.miou), figure.source) if figure else ("-", "-")
-        lines.append(
-            line(name, spread(row), str(len(row["seeds"])), spread(best[name]), *theirs)
-        )
+        lines.append(line(name, spread(row), str(len(row["seeds"])), spread(best[name]), *theirs))
     return "\n".join(lines)
 
 

@@ -73,7 +73,10 @@ PARTS = {
     "watching": ("adapt errors progress run", ""),
     "curves": (f"{BELOW_BUILD} model", "torch"),
     "scoring": (f"{BELOW_BUILD} build model", "torch"),
-    "session": (f"{BELOW_BUILD} whole weights build checkpoints curves model watching peak scoring", ""),
+    "session": (
+        f"{BELOW_BUILD} whole weights build checkpoints curves model watching peak scoring",
+        "",
+    ),
     "training": (f"{BELOW_BUILD} build checkpoints curves model session", ""),
     "translator": (f"{BELOW_BUILD} whole weights build checkpoints model watching", "torch"),
     "translated_scenes": (f"{BELOW_BUILD} build model mapping scoring translator", "torch"),
@@ -85,6 +88,16 @@ PARTS = {
     "verbs": (f"{BELOW_BUILD} weights build model mapping scoring training study", "torch"),
     "verbs.inspect": ("classes errors progress data build config inspection", ""),
     "benchmark_report": ("benchmark_rows published report run study tables", ""),
+    "comparison": ("infer.validators run study", ""),
+    "comparison_rows": ("build config errors study", ""),
+    "comparison_report": (
+        "benchmark_report comparison infer.validators report run study tables whole",
+        "",
+    ),
+    "verbs.compare": (
+        f"{BELOW_BUILD} build model study comparison_rows comparison_report",
+        "torch",
+    ),
     "verbs.benchmark": (
         f"{BELOW_BUILD} build model training study benchmark_rows benchmark_report",
         "",

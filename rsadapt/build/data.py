@@ -463,7 +463,7 @@ def target_windows(
     """Samples of the target to look at, the same in every run, and how many of them to take.
 
     They are frames, or windows of the training's size, of the part kept for validation; of the
-    training part where none is kept, or no window of it has anything valid.
+    training part where none is kept, or that is too narrow or has nothing valid.
 
     Args:
         settings: the configuration.
@@ -491,7 +491,7 @@ def _windows(
     if isinstance(imagery, Frames):
         frames = FrameSamples(imagery, seed=0, normalise=normalise, scheme=scheme)
         return frames, min(count, len(imagery.frames))
-    from rsadapt.data.geotiff import RandomWindows
+    from rsadapt.data.geotiff import LEAST_SIDE, RandomWindows
     from rsadapt.data.region import Region
 
     if not isinstance(imagery, Region):
@@ -499,6 +499,8 @@ def _windows(
     sides = [min(scene.area.height, scene.area.width) for scene in imagery.scenes]
     scenes = [min(scene.image.grid.shape) for scene in imagery.scenes]
     size = min(settings.training.tile, max(sides), *scenes)
+    if size < min(LEAST_SIDE, settings.training.tile):
+        raise DataError(f"{imagery.name} region: {size} pixels a side are too few to look at")
     windows = RandomWindows(imagery, size=size, seed=0, normalise=normalise, scheme=scheme)
     return windows, count
 

@@ -54,7 +54,9 @@ class Validators:
         self.sums = torch.zeros(_SHARES + num_classes, dtype=torch.int64)
         self.drawn = torch.zeros(samples, -(-drawn // max(samples, 1)), num_classes)
 
-    def update(self, numbers: Sequence[int], logits: Tensor, mirrored: Tensor, valid: Tensor) -> None:
+    def update(
+        self, numbers: Sequence[int], logits: Tensor, mirrored: Tensor, valid: Tensor
+    ) -> None:
         """Count the answers to samples.
 
         Args:
