@@ -32,7 +32,7 @@ NAMES = {
 
 BUDGET = (
     "Every row has the same first part and the same number of steps after it, but for "
-    "adapted_batch_norm, which trains no weight, and rows that say otherwise; what that took stands "
+    "adapted_batch_norm, which trains no weight, and rows that say otherwise; what that took is "
     "under Cost. mIoU in per cent at the final iteration, mean ± sample standard deviation over "
     "seeds, on the target's validation part."
 )

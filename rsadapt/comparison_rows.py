@@ -56,7 +56,7 @@ class Rows:
                 there = ", ".join(row.name for row in self.all.values() if row.reported)
                 raise ConfigError(f"no method or row is called '{name}'; there are {there}")
             wanted.add(name)
-        for row in reversed(self.all.values()):
+        for row in reversed(list(self.all.values())):
             if row.name in wanted and row.after is not None:
                 wanted.add(row.after)
         return [row for row in self.all.values() if row.name in wanted]

@@ -110,13 +110,16 @@ def _words(value: Any) -> str:
 
 
 def spread(row: Values) -> str:
+    """A row's mIoU with its deviation, in per cent."""
     deviation = "" if row["std"] is None else f" ± {percent(row['std'])}"
     return percent(row["miou"]) + deviation
 
 
 def percent(value: float | None) -> str:
+    """A share as per cent, "-" where unknown."""
     return "-" if value is None else f"{100 * value:.1f}"
 
 
 def line(*cells: str) -> str:
+    """A table's line."""
     return "| " + " | ".join(cells) + " |"

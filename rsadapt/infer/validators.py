@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rsadapt.infer.evaluate import Answers
 
 BETTER = {"entropy": -1, "neighbourhood_density": 1, "information": 1, "agreement": 1}
-"""Each validator, and whether a network should be the better the greater (1) or the smaller it is."""
+"""Each validator, and whether more of it (1) or less (-1) should be better."""
 
 DRAWN = 1024
 """Pixels whose answers neighbourhood density compares, each with each: 8 MB of similarities."""
@@ -27,7 +27,7 @@ TEMPERATURE = 0.05
 """Of neighbourhood density, as Saito et al. 2021 have it."""
 
 UNIT = 2**24
-"""Sums are counted in this part of one, so that they are exact in any order: float32's own steps."""
+"""Sums are counted in parts of one, float32's own steps, so that they are exact in any order."""
 
 ROWS = 256
 """Rows of similarities that are there at once."""

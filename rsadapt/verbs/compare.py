@@ -155,7 +155,7 @@ def _maps(
         model = load(result.run)
         for panels, sample in zip(pictures, _samples(settings, model), strict=False):
             if not panels:
-                panels |= _given(sample, scheme.paint)
+                panels.update(_given(sample, scheme.paint))
             panels[row] = scheme.paint(_predicted(model, sample))
     drawn = []
     for number, panels in enumerate(filter(None, pictures), start=1):

@@ -94,7 +94,7 @@ def test_without_target_labels_validators_are_the_table(configuration, tmp_path)
         assert found.validators["min_ent"][name]["mean"] is not None
         assert found.judgement[name]["correlation"] == {"snapshots": None, "final": None}
         assert found.judgement[name]["chooses"]["final"]["miou"] is None
-    assert [picture.name for picture in found.pictures][0] == "validators.png"
+    assert found.pictures[0].name == "validators.png"
 
 
 def test_a_class_that_is_nowhere_and_rows_of_a_file(configuration, tmp_path):
