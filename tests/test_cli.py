@@ -25,7 +25,7 @@ from rsadapt.errors import DataError, InterruptedTrainingError
 from rsadapt.geo.grid import Grid
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.writer import write_raster
-from rsadapt.verbs import benchmark, demo, predict, train
+from rsadapt.verbs import benchmark, compare, demo, predict, train
 
 HEAVY = ("torch", "rasterio", "lightning_fabric", "albumentations", "matplotlib", "rich", "numpy")
 VERBS = (
@@ -41,6 +41,7 @@ VERBS = (
     "prepare",
     "export-weights",
     "benchmark",
+    "compare",
 )
 QUICK = (
     "network.encoder=small",
@@ -159,6 +160,7 @@ def test_errors_are_one_line_and_an_exit_code(monkeypatch, error, code, line):
     ("module", "command", "line"),
     [
         (benchmark, "benchmark x --data . --init random", "stopped; the same command goes on\n"),
+        (compare, "compare demo", "stopped; the same command goes on\n"),
         (demo, "demo", "stopped\n"),
     ],
 )
@@ -182,6 +184,19 @@ def test_nothing_between_commas_counts_for_nothing(monkeypatch):
     command = "benchmark x --data . --init random --seeds 0,1, --rows"
     invoke(*command.split(), "multi,, single,")
     assert calls == [(["multi", "single"], [0, 1])]
+
+
+def test_seeds_of_a_comparison_are_a_number_or_a_list(monkeypatch):
+    calls = []
+
+    def take(*_arguments, **options):
+        calls.append(list(options["seeds"]))
+        raise DataError("enough")
+
+    monkeypatch.setattr(compare, "compare", take)
+    for seeds in ("3", "3,", "0,7"):
+        invoke("compare", "demo", "--methods", "cbst", "--seeds", seeds)
+    assert calls == [[0, 1, 2], [3], [0, 7]]
 
 
 def test_libraries_are_hushed_and_rsadapt_is_not():

@@ -44,8 +44,12 @@ def configuration(
 
 
 def _named(path: Path) -> Path:
-    """A configuration's file, or that of the ready recipe so called where there is no such file."""
-    if path.exists() or path.suffix or len(path.parts) > 1:
+    """A configuration's file, or that of the ready recipe so called where there is no such file.
+
+    A folder of a recipe's name, such as one that a demo was written to, is not in its way.
+    """
+    shadow = path.is_dir() and str(path) in config.ready(".")
+    if (path.exists() and not shadow) or path.suffix or len(path.parts) > 1:
         return path
     return config.recipe(str(path))
 
