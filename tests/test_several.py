@@ -30,11 +30,15 @@ FROZEN = [*EXACT, "training.steps=10", "network.batch_norm=frozen"]
 SYNCHRONISED = [*EXACT, "network.batch_norm_sync=true", "training.accumulate=2"]
 CBST = [*FROZEN, "method={name: cbst, kld: 0.1}", "optimiser.rate=0.01"]
 IAST = [*FROZEN, "method={name: iast, first: 0.1, beta: 0.6}", "optimiser.rate=0.01"]
+UNCHANGED = "jitter: 0.0, blur: 0.0"  # each process draws its own changes
+MEAN_TEACHER = f"method={{name: mean_teacher, threshold: 0.36, decay: 0.5, {UNCHANGED}}}"
+TAUGHT = [*FROZEN, MEAN_TEACHER, "optimiser.rate=0.001"]  # sure of a part of the eighth step
 BY_METHOD = {
     name: [*FROZEN, "training.steps=3", f"method={{name: {name}}}"]
     for name in ("advent", "min_ent", "clan", "multi_scale_features")
 }
-AS_ONE = {"frozen": FROZEN, "synchronised": SYNCHRONISED, "cbst": CBST, "iast": IAST} | BY_METHOD
+SELF_TRAINING = {"cbst": CBST, "iast": IAST, "mean_teacher": TAUGHT}
+AS_ONE = {"frozen": FROZEN, "synchronised": SYNCHRONISED} | SELF_TRAINING | BY_METHOD
 OWN = ["training.steps=12", "training.workers=1", "training.batch_size=1"]
 
 

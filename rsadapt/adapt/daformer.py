@@ -24,9 +24,11 @@ class Daformer(Dacs):
     """DACS with the distance of source features to those of the initial encoder (section 3.4).
 
     That keeps what ImageNet, or whatever the run starts from, taught it; of random weights there is
-    nothing to keep, and `feature_distance` is best 0. What else the paper has is set elsewhere:
-    rare-class sampling by `training.sampling: class_rarity`, which regions have and image folders
-    do not; AdamW with warm-up by `optimiser`.
+    nothing to keep, and `feature_distance` is best 0. It is taken of what the main level's
+    classifier sees: the encoder's last stage, but for `network.decoder: mlp`, of which a fresh
+    decoder's features would be kept. What else the paper has is set elsewhere: rare-class sampling
+    by `training.sampling: class_rarity`, which regions have and image folders do not; AdamW with
+    warm-up by `optimiser`.
 
     Attributes:
         feature_distance: weight of the distance; 0 keeps no initial encoder.
