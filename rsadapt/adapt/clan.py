@@ -28,8 +28,10 @@ class Clan(OutputSpace):
 
     Auxiliary levels have one classifier and play the game of output space, if they have a weight.
     Factors are not differentiated. Discriminators learn the target by them, too: both play for
-    one value. SGD moves each of the two twice as far as it would a classifier of its own, since
-    mean and difference move it alike.
+    one value. Where classifiers mostly agree, discriminators therefore lean to the source, whose
+    factor is 1, and a warning may call them stuck, as it does on the procedural pair. SGD moves
+    each of the two twice as far as it would a classifier of its own, since mean and difference
+    move it alike.
 
     Attributes:
         segmentation: weight of the cross-entropy at each level, at the main level of the mean of
