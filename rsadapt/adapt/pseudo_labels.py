@@ -139,8 +139,9 @@ class SelfTraining(Method):
 
         Returns:
             "segmentation_N" and "pseudo_N" of each level, the latter with its `kld`; "entropy_N",
-            relative as MinEnt's, where that is weighed. Of a watched step the "round", counted from 1, "share_labelled"
-            of the valid target pixels, also by class, and each class's "threshold".
+            relative as MinEnt's, where that is weighed. Of a watched step the "round", counted
+            from 1, "share_labelled" of the valid target pixels, also by class, and each class's
+            "threshold".
         """
         target = needed(target)
         seg = parts.segmentation_losses(parts.cells(source, "source"), source)
