@@ -552,7 +552,7 @@ MISTAKES = [
     ("", f"{BENCH} random --set seed=3", "'seed' of a benchmark is given by --seeds"),
     ("", f"{BENCH} random --set root=elsewhere", "'root' of a benchmark is given by --data"),
     ("", f"{BENCH} random --set init_from=run", "'init_from' of a benchmark is given by --init"),
-    ("", f"{BENCH} random --set method=3", "'method': input should be a valid dictionary"),
+    ("", f"{BENCH} random --set method=3", "'method': expected a name and settings, found 3"),
     ("", f"{BENCH} random --set 'method={{name: source_only}}'", "choose methods by --rows"),
     ("", f"{BENCH} gone.pth --rows multi", "gone.pth: no weight file here; .* --init"),
     ("", f"{BENCH} own.safetensors --rows vgg", "name its initial weights with --vgg-init"),
