@@ -20,7 +20,7 @@ from rsadapt.errors import OutputExistsError
 from rsadapt.model import load
 from rsadapt.processes import Started, started
 from rsadapt.run import RunFolder
-from rsadapt.scoring import score
+from rsadapt.scoring import judge, score
 from rsadapt.training import train_run
 
 PATIENCE = 120  # seconds
@@ -164,6 +164,9 @@ def test_figures_are_those_of_one_process(trained):
         scored = build.scored(model.facts.settings)
         alone = score(scored, model.parts, model.facts, device=model.device)
         assert json.loads(json.dumps(alone)) == run.validation(model.step)
+        places = build.places(model.facts.settings)
+        judged = judge(places, model.parts, model.facts, device=model.device)
+        assert judged == run.validators()[model.step]
 
 
 # Going on
