@@ -100,6 +100,9 @@ def test_rates_follow_the_poly_schedule_from_wherever_it_starts():
     assert rates == pytest.approx([0.1 * poly(step, 8, 0.9) for step in range(6)])
     Diary().train(learner, start=4, steps=6, horizon=8, power=0.9)
     assert rates[6:] == rates[4:6]
+    Diary().train(learner, steps=6, horizon=8, power=0.9, warm_up=4)
+    shares = [0.25, 0.5, 0.75, 1, 1, 1]
+    assert rates[8:] == pytest.approx([a * b for a, b in zip(rates[:6], shares, strict=True)])
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 5])
