@@ -85,11 +85,11 @@ def learned(file):
 
 
 def log(run):
-    """All that a run logged but for what a clock said."""
+    """All that a run logged but for what a clock said, and the peak of its process' memory."""
     lines = [event for event in run.events() if "feeding" not in event]
     for event in lines:
-        for timed in ("seconds", "waiting"):
-            event.pop(timed, None)
+        for measured in ("seconds", "waiting", "memory"):
+            event.pop(measured, None)
         event.get("figures", {}).pop("images_per_second", None)
     return [json.dumps(event) for event in lines]
 
