@@ -1,0 +1,216 @@
+"""Which method helps: all of them on one pair, each with the same time, over several seeds.
+
+    python benchmarks/comparison.py cost --out runs/comparison
+    python benchmarks/comparison.py procedural --out runs/comparison --seeds 0 1 2 3 4
+    python benchmarks/comparison.py kampala-banepa --out runs/comparison --seeds 0 1 2
+
+The first measures seconds a step of every row of comparison.yaml and keeps them in
+results/comparison-cost.json; the others give each row as many steps as they allow, so that a run
+can be made again anywhere. Runs that are finished are kept and broken ones go on; several processes
+may share the folder, with other seeds each. Every call ends by writing the report of all runs that
+are done; without `--seeds` it does nothing else. See README.md here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rsadapt import build, config
+from rsadapt.comparison_report import Compared, write
+from rsadapt.comparison_rows import comparison_rows, load_rows
+from rsadapt.data.procedural.world import write_world
+from rsadapt.run import environment
+from rsadapt.study import Row, finished, run_study
+from rsadapt.verbs.translate import REPORT, translate
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+COST = RESULTS / "comparison-cost.json"
+
+MINUTES = 1.0
+"""Of one thread, that every row may take after the first part that all share."""
+
+COST_SEED = 100
+"""Of the world that costs are measured on; none of the figures is of it."""
+COST_STEPS = (10, 50)
+"""The difference of two runs' times is that of the steps between them."""
+
+TRANSLATIONS: dict[str, dict[str, Any]] = {
+    "cyclegan": {
+        "steps": 1500,
+        "tile": 96,
+        "width": 16,
+        "blocks": 3,
+        "discriminator_width": 16,
+        "rate": 0.001,
+    },
+    "fcan": {"tile": 128},
+}
+"""Rows whose source is translated before; what that takes comes on top, see translation.py."""
+
+GAPS = {"procedural": "full", "radiometric": "radiometric", "no-gap": "none"}
+"""Pairs that are drawn, of each seed another, by their gap."""
+REAL = ("kampala-banepa", "banepa-kampala")
+
+Values = dict[str, Any]
+
+
+def main() -> None:
+    """Measure, or train what is not trained yet and write the report."""
+    options = _options()
+    out = options.out.resolve()
+    if options.pair == "cost":
+        _keep_cost(out / "cost")
+        return
+    values = _values(options.pair)
+    rows = _timed(_rows(values))
+    base = _base(options.pair, values, out / options.pair)
+    picked = _with_predecessors(rows, options.rows or [row.name for row in rows])
+    for seed in options.seeds:
+        for name in TRANSLATIONS:
+            if name in {row.name for row in picked}:
+                _translate(name, base(seed) | {"seed": seed}, out / options.pair)
+        run_study(picked, [seed], base, out / options.pair / "runs", progress=_tell)
+    reported = {row.name: row for row in rows if row.reported}
+    results, others = finished(list(reported.values()), base, out / options.pair / "runs")
+    if not results:
+        raise SystemExit(f"{out / options.pair}: no run is done yet; train some with --seeds")
+    done = {result.row for result in results}
+    folder = RESULTS / f"comparison-{options.pair}"
+    folder.mkdir(exist_ok=True)
+    compared = Compared(
+        title=f"{options.pair}: every method with {MINUTES:g} minutes of one thread",
+        rows={name: row for name, row in reported.items() if name in done},
+        results=results,
+        others=others,
+        ceiling=frozenset({"target_trained"} & done),
+    )
+    print(write(compared, folder).markdown.read_text(encoding="utf-8"))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pair", choices=["cost", *GAPS, *REAL])
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[])
+    parser.add_argument("--rows", nargs="+", help="these alone, and what they start from")
+    return parser.parse_args()
+
+
+def _values(pair: str) -> Values:
+    """The pair's configuration, every field written out."""
+    return build.configuration(config.recipe("demo" if pair in GAPS else pair)).model_dump()
+
+
+def _rows(values: Values) -> list[Row]:
+    """All rows: the baselines, those of comparison.yaml, and what is attainable."""
+    given = load_rows(HERE / "comparison.yaml")
+    known = comparison_rows(values, given=given)
+    names = [name for name in given if name != "first"]
+    rows = [replace(row, changes=_unvalidated(row)) for row in known.choose(names)]
+    on_target = {"source": values["target"]}
+    first, plain = (
+        next(row for row in rows if row.name == name) for name in ("first", "source_only")
+    )
+    return [
+        *rows,
+        Row("target_first", first.changes | on_target, reported=False),
+        Row("target_trained", plain.changes | on_target, after="target_first"),
+    ]
+
+
+def _unvalidated(row: Row) -> Values:
+    return {key: value for key, value in row.changes.items() if key != "training.validate_every"}
+
+
+def _timed(rows: Sequence[Row]) -> list[Row]:
+    """The rows with the steps that their time allows, and four validations on the way."""
+    cost = json.loads(COST.read_text(encoding="utf-8"))["seconds_per_step"]
+    timed = []
+    for row in rows:
+        changes = row.changes
+        if row.reported and row.name != "adapted_batch_norm":
+            steps = 4 * round(MINUTES * 60 / cost[row.name] / 4)
+            changes = changes | {"training.steps": steps, "training.validate_every": steps // 4}
+        timed.append(replace(row, changes=changes))
+    return timed
+
+
+def _with_predecessors(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    wanted = set(names)
+    for row in reversed(rows):
+        if row.name in wanted and row.after is not None:
+            wanted.add(row.after)
+    return [row for row in rows if row.name in wanted]
+
+
+def _base(pair: str, values: Values, out: Path) -> Callable[[int], Values]:
+    """The configuration of a seed; of drawn pairs a seed makes the world, too."""
+
+    def drawn(seed: int) -> Values:
+        world = out / f"world-{seed}"
+        if not (world / "target").exists():
+            write_world(world, seed=seed, gap=GAPS[pair])
+        return values | {"root": str(world)}
+
+    return drawn if pair in GAPS else lambda _: values
+
+
+def _translate(by: str, values: Values, out: Path) -> None:
+    """Write the source's scenes in the target's look, where they are not there yet."""
+    folder = Path(values["root"]) / by
+    if (folder / REPORT).exists():
+        return
+    chosen: Values = TRANSLATIONS[by] | {"by": by}
+    if by == "fcan":
+        seen = out / "runs" / f"seed-{values['seed']}" / "first"
+        chosen["fcan"] = {"iterations": 64, "style": 1.0, "weights": str(seen)}
+    file = folder.with_suffix(".yaml")
+    file.write_text(yaml.safe_dump(values | {"translation": chosen}), encoding="utf-8")
+    translate(file, out=folder, resume=folder.exists(), progress=_tell)
+
+
+def _keep_cost(out: Path) -> None:
+    """Measure seconds a step of every row, and keep them."""
+    values = _values("procedural")
+    base = _base("procedural", values, out)
+    found: dict[str, float] = {}
+    for row in _rows(values):
+        if not row.reported or row.name == "adapted_batch_norm" or row.name in TRANSLATIONS:
+            continue
+        seconds = []
+        for steps in COST_STEPS:
+            changes = row.changes | {"training.steps": steps, "training.validators": 0}
+            short = Row(f"{row.name}-{steps}", changes)
+            (result,) = run_study([short], [COST_SEED], base, out / "runs")
+            seconds.append(result.seconds)
+        short_steps, long_steps = COST_STEPS
+        found[row.name] = round((seconds[1] - seconds[0]) / (long_steps - short_steps), 4)
+        print(row.name, found[row.name], flush=True)
+    found |= dict.fromkeys(TRANSLATIONS, found["source_only"])
+    record = {
+        "command": "python benchmarks/comparison.py cost --out runs/comparison",
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}; one thread",
+        "facts": {key: environment()[key] for key in ("commit", "python", "platform", "packages")},
+        "seconds_per_step": found,
+    }
+    COST.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _tell(task: str, done: int, total: int) -> None:
+    if done % 100 == 0 or done == total:
+        print(f"{task}: {done} of {total}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
