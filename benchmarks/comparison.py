@@ -76,13 +76,14 @@ def main() -> None:
     rows = _timed(_rows(values))
     base = _base(options.pair, values, out / options.pair)
     picked = _with_predecessors(rows, options.rows or [row.name for row in rows])
+    runs = out / options.pair / "runs"
     for seed in options.seeds:
-        for name in TRANSLATIONS:
-            if name in {row.name for row in picked}:
-                _translate(name, base(seed) | {"seed": seed}, out / options.pair)
-        run_study(picked, [seed], base, out / options.pair / "runs", progress=_tell)
+        run_study(_with_predecessors(rows, ["first"]), [seed], base, runs, progress=_tell)
+        for name in TRANSLATIONS.keys() & {row.name for row in picked}:
+            _translate(name, base(seed) | {"seed": seed}, runs)
+        run_study(picked, [seed], base, runs, progress=_tell)
     reported = {row.name: row for row in rows if row.reported}
-    results, others = finished(list(reported.values()), base, out / options.pair / "runs")
+    results, others = finished(list(reported.values()), base, runs)
     if not results:
         raise SystemExit(f"{out / options.pair}: no run is done yet; train some with --seeds")
     done = {result.row for result in results}
@@ -166,14 +167,14 @@ def _base(pair: str, values: Values, out: Path) -> Callable[[int], Values]:
     return drawn if pair in GAPS else lambda _: values
 
 
-def _translate(by: str, values: Values, out: Path) -> None:
+def _translate(by: str, values: Values, runs: Path) -> None:
     """Write the source's scenes in the target's look, where they are not there yet."""
     folder = Path(values["root"]) / by
     if (folder / REPORT).exists():
         return
     chosen: Values = TRANSLATIONS[by] | {"by": by}
     if by == "fcan":
-        seen = out / "runs" / f"seed-{values['seed']}" / "first"
+        seen = runs / f"seed-{values['seed']}" / "first"
         chosen["fcan"] = {"iterations": 64, "style": 1.0, "weights": str(seen)}
     file = folder.with_suffix(".yaml")
     file.write_text(yaml.safe_dump(values | {"translation": chosen}), encoding="utf-8")
