@@ -4,11 +4,11 @@
     python benchmarks/comparison.py procedural --out runs/comparison --seeds 0 1 2 3 4
     python benchmarks/comparison.py kampala-banepa --out runs/comparison --seeds 0 1 2
 
-The first measures seconds a step of every row of comparison.yaml and keeps them in
+The first measures seconds a step of every row of configs/rows/demo.yaml and keeps them in
 results/comparison-cost.json; the others give each row as many steps as they allow, so that a run
 can be made again anywhere. Runs that are finished are kept and broken ones go on; several processes
 may share the folder, with other seeds each. Every call ends by writing the report of all runs that
-are done; without `--seeds` it does nothing else. See README.md here.
+are done; without `--seeds` it does nothing else. See README.md here for the method.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ from rsadapt.run import environment
 from rsadapt.study import Row, finished, run_study
 from rsadapt.verbs.translate import REPORT, translate
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results"
+RESULTS = Path(__file__).parent / "results"
 COST = RESULTS / "comparison-cost.json"
 
 MINUTES = 1.0
@@ -114,8 +113,10 @@ def _values(pair: str) -> Values:
 
 
 def _rows(values: Values) -> list[Row]:
-    """All rows: the baselines, those of comparison.yaml, and what is attainable."""
-    given = load_rows(HERE / "comparison.yaml")
+    """All rows: the baselines, the ready ones, translated scenes, and what is attainable."""
+    given = {name: row for name, row in load_rows(Path("demo")).items() if "target" not in name}
+    for name in TRANSLATIONS:
+        given[name] = {"method": "source_only", "source.scenes": [f"{name}/scenes/*.tif"]}
     known = comparison_rows(values, given=given)
     names = [name for name in given if name != "first"]
     rows = [replace(row, changes=_unvalidated(row)) for row in known.choose(names)]
