@@ -39,4 +39,4 @@ def rows(tmp_path_factory):
 )
 def test_few_pixels_change_with_the_tile_and_not_along_its_borders(rows, tiles, most):
     assert 0 < rows[tiles]["share"] < most
-    assert rows[tiles]["along borders"] < 1.1 * rows[tiles]["elsewhere"]
+    assert rows[tiles]["along borders"] <= 1.1 * rows[tiles]["elsewhere"]
