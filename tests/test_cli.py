@@ -19,7 +19,8 @@ from affine import Affine
 from rasterio.crs import CRS
 from typer.testing import CliRunner
 
-from rsadapt import cli
+from rsadapt.cli import app
+from rsadapt.cli.door import repeat_options
 from rsadapt.data.procedural.street import write_streets
 from rsadapt.errors import DataError, InterruptedTrainingError
 from rsadapt.geo.grid import Grid
@@ -52,7 +53,7 @@ QUICK = (
 
 
 def invoke(*arguments):
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def test_only_some_verbs_run_in_several_processes(monkeypatch):
@@ -124,7 +125,7 @@ def test_misuse_exits_with_2_and_says_what_is_wrong(arguments, says):
 
 def test_options_of_several_values_are_repeated():
     given = "run --scene a b --out o --scene=c --flag"
-    parsed = cli.repeat_options(given.split(), ["--scene"])
+    parsed = repeat_options(given.split(), ["--scene"])
     assert " ".join(parsed) == "run --scene a --scene b --out o --scene=c --flag"
 
 
@@ -202,8 +203,8 @@ def test_seeds_of_a_comparison_are_a_number_or_a_list(monkeypatch):
 def test_libraries_are_hushed_and_rsadapt_is_not():
     done = python("""
 import logging, warnings
-from rsadapt import cli
-cli._hush_libraries()
+from rsadapt.cli.door import hush_libraries
+hush_libraries()
 logging.getLogger("rasterio._env").error("CPLE_AppDefined")
 warnings.warn_explicit("noise", UserWarning, "torch.py", 1, module="torch.nn")
 warnings.warn_explicit("own words", UserWarning, "raster.py", 1, module="rsadapt.geo.raster")
