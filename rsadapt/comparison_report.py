@@ -31,9 +31,9 @@ NAMES = {
 """Of the validators, as tables head their columns."""
 
 BUDGET = (
-    "Every row has the same first part and the same number of steps after it, but for "
-    "adapted_batch_norm, which trains no weight, and rows that say otherwise; what that took is "
-    "under Cost. mIoU in per cent at the final iteration, mean ± sample standard deviation over "
+    "Every row takes the same number of steps, after the same first part where there is one, but "
+    "for adapted_batch_norm, which trains no weight, and rows that say otherwise; what that took "
+    "is under Cost. mIoU in per cent at the final iteration, mean ± sample standard deviation over "
     "seeds, on the target's validation part."
 )
 
@@ -209,14 +209,16 @@ def _markdown(
             f"Trained with the target's own labels, and in no choice or correlation below: "
             f"{', '.join(sorted(compared.ceiling))}."
         )
-    parts += [
-        *(f"![{picture.stem}]({picture.name})" for picture in found.pictures),
-        "## Validators without labels, final iteration",
-        _validator_table(found.validators),
-        "## What validators would have chosen",
-        _judgement_table(found.judgement, judged, scored=bool(found.measured)),
-    ]
-    if found.measured:
+    parts += [f"![{picture.stem}]({picture.name})" for picture in found.pictures]
+    looked = any(snapshot.figures for snapshot in judged)
+    if looked:
+        parts += [
+            "## Validators without labels, final iteration",
+            _validator_table(found.validators),
+            "## What validators would have chosen",
+            _judgement_table(found.judgement, judged, scored=bool(found.measured)),
+        ]
+    if looked and found.measured:
         parts += [
             "mIoU of the snapshot that each would have chosen within a run, mean over seeds; the "
             "last column was chosen with the target's labels, which nobody has who adapts.",

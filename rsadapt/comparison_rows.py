@@ -40,6 +40,11 @@ class Rows:
     all: Mapping[str, Row]
     refused: Mapping[str, str]
 
+    @property
+    def reported(self) -> list[str]:
+        """The names that can be asked for."""
+        return [row.name for row in self.all.values() if row.reported]
+
     def choose(self, names: Sequence[str]) -> list[Row]:
         """The baselines, the rows of these names, and those that they start from.
 
@@ -53,7 +58,7 @@ class Rows:
             if name in self.refused:
                 raise ConfigError(self.refused[name])
             if name not in self.all or not self.all[name].reported:
-                there = ", ".join(row.name for row in self.all.values() if row.reported)
+                there = ", ".join(self.reported)
                 raise ConfigError(f"no method or row is called '{name}'; there are {there}")
             wanted.add(name)
         for row in reversed(list(self.all.values())):
@@ -75,23 +80,25 @@ def comparison_rows(values: Values, *, given: Values, first_steps: int | None = 
             "after" names the row that it starts from, "first" unless given, null for the
             configuration's own initial weights; "reported: false" keeps it out of tables. What is
             given in the name of another row replaces it; "first" is the supervised first part.
-        first_steps: steps of the first part, 0 for none. Unless given there is one of twice the
-            configuration's steps where networks begin with random weights, and none elsewhere.
+        first_steps: steps of the first part, 0 for none. Unless given those of the row "first";
+            without that there is one of twice the configuration's steps where networks begin with
+            random weights, and none elsewhere.
 
     Raises:
         ConfigError: for a row that is no mapping, has no fit name, or starts from an unknown one.
     """
     begins = values.get("init_from") is not None or values["network"]["pretrained"]
     steps = values["training"]["steps"]
-    if first_steps is None:
+    if first_steps is None and FIRST in given:
+        usual = steps if begins else 2 * steps
+        first_steps = _changes(FIRST, given, values).get("training.steps", usual)
+    elif first_steps is None:
         first_steps = 0 if begins else 2 * steps
-    if FIRST in given:
-        first_steps = _changes(FIRST, given, values).get("training.steps", first_steps or steps)
     first = FIRST if first_steps else None
     rows: dict[str, Row] = {}
     if first_steps:
-        supervised = {"method": method_values("source_only", values), "training.steps": first_steps}
-        changes = supervised | _changes(FIRST, given, values)
+        supervised = {"method": method_values("source_only", values)}
+        changes = supervised | _changes(FIRST, given, values) | {"training.steps": first_steps}
         rows[FIRST] = Row(FIRST, changes, reported=False)
     for name in dict.fromkeys([*BASELINES, *METHODS]):
         rows[name] = _of_method(name, values, first)
@@ -162,6 +169,7 @@ def _changes(name: str, given: Values, values: Values) -> Values:
         raise ConfigError(
             f"row '{name}': expected changes such as 'method: cbst', found {fields!r}"
         )
+    _check_keys(fields, f"row '{name}'")
     changes = {key: value for key, value in fields.items() if key not in ("after", "reported")}
     method = changes.get("method")
     if isinstance(method, str):
@@ -174,7 +182,9 @@ def _changes(name: str, given: Values, values: Values) -> Values:
 def _validated(row: Row, values: Values) -> Row:
     """The row with validations on its way, where it is reported and the configuration has none."""
     training = config.change(values, row.changes)["training"]
-    if not row.reported or training["validate_every"]:
+    if not isinstance(training, dict) or not isinstance(training.get("steps"), int):
+        return row  # which cannot be trained, and is told of by `_checked`
+    if not row.reported or training.get("validate_every"):
         return row
     every = max(1, training["steps"] // SNAPSHOTS)
     return replace(row, changes=row.changes | {"training.validate_every": every})
@@ -206,4 +216,17 @@ def load_rows(file: Path | None) -> Values:
         return {}
     known = config.ready("rows")
     path = known.get(str(file), file)
-    return config.load_yaml(path)
+    rows = config.load_yaml(path)
+    _check_keys(rows, str(path))
+    return rows
+
+
+def _check_keys(values: Mapping[Any, Any], where: str) -> None:
+    """Refuse names that YAML took for numbers or truth values.
+
+    Raises:
+        ConfigError: with the cure.
+    """
+    for key in values:
+        if not isinstance(key, str):
+            raise ConfigError(f'{where}: expected a name, found {key!r}; write it in "quotes"')

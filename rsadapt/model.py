@@ -196,6 +196,10 @@ def load(path: Path) -> Model:
         )
     found = checkpoints.load(path)
     file, state = found.file, found.state
+    if "translator" in state:
+        raise CheckpointError(
+            f"{file}: a translator's checkpoint; name the run of a segmentation network"
+        )
     if "facts" not in state:
         raise CheckpointError(
             f"{file}: bare weights; name the recipe or configuration that they belong to (--recipe)"

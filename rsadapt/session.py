@@ -166,9 +166,8 @@ class Session:
 
     def _cure(self) -> str:
         """What to do where training came to values that are no numbers."""
-        lower = ["optimiser.rate"]
-        if any(getattr(self._settings.method, "adversarial", [])):
-            lower.append("method.adversarial")
+        weights = self._settings.method.weights_in_force()
+        lower = ["optimiser.rate", *(f"method.{name}" for name in weights)]
         mixed = "" if "mixed" not in self._settings.device.precision else ", compute in 32-true"
         words = f"lower {' or '.join(lower)}{mixed}, and train anew"
         if not self._saved:

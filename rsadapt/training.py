@@ -94,7 +94,9 @@ def train_run(
         checkpoint.require(found.state, {*PARTS, *state.PARTS}, where=found.file)
         facts = Facts.from_json(found.state["facts"], where=found.file)
         facts = replace(facts, settings=settings)  # the same but for what may change on the way
-        places, learner = build.places(settings), build.learner(settings, len(facts.bands))
+        bare = settings.network.model_copy(update={"pretrained": False})  # all weights are there
+        made = settings.model_copy(update={"network": bare})
+        places, learner = build.places(settings), build.learner(made, len(facts.bands))
     learner.set_up()
     if found is not None:
         state.restore(learner, found.state)

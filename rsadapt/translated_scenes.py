@@ -16,6 +16,7 @@ from rsadapt.build.validity import without_border
 from rsadapt.config import RegionSettings
 from rsadapt.data.imagery import Places
 from rsadapt.data.region import Region, Scene
+from rsadapt.errors import OutputExistsError
 from rsadapt.geo.assumed import stated_grid
 from rsadapt.geo.grid import tile_windows
 from rsadapt.geo.location import Location
@@ -134,6 +135,23 @@ def write_scenes(
             )
         )
     return written
+
+
+def refuse_originals(places: Places[Region], folder: Path) -> None:
+    """Make sure that no original lies where its translation, or another's, will be written.
+
+    Raises:
+        OutputExistsError: for one.
+    """
+    for imagery in (*places.labelled(), places.target.training):
+        for scene in imagery.scenes:
+            for raster in (scene.image, scene.label):
+                path = getattr(raster, "path", None)
+                if isinstance(path, Path) and path.resolve().parent == folder.resolve():
+                    raise OutputExistsError(
+                        f"{path}: lies in {folder}, where translated scenes are written, and would "
+                        f"be replaced; choose another folder with --out"
+                    )
 
 
 def check_translation(

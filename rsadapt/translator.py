@@ -42,6 +42,7 @@ class Translator:
         translate: standardised images [N, bands, H, W] to standardised ones, on `device`.
         normalise: how each domain's images are standardised.
         settings: the configuration that it was trained with, see `translation_settings`.
+        bands: 1-based numbers of the source's bands that it was trained on.
         dtype: of the target's scenes.
         file: the checkpoint that it was read from.
         step: training steps done.
@@ -51,6 +52,7 @@ class Translator:
     translate: Callable[[Tensor], Tensor]
     normalise: build.Normalisers
     settings: config.Configuration
+    bands: tuple[int, ...]
     dtype: str
     file: Path
     step: int
@@ -88,6 +90,7 @@ def train_translator(
             f"{started().count}; start it alone"
         )
     settings = translation.translation_settings(settings)
+    config.parse(settings.model_dump(), where="the translator's settings")  # as it is opened by
     run = RunFolder(out)
     resume = resume and not run.unbegun()
     if resume:
@@ -125,6 +128,7 @@ def _facts(
             "settings": settings.model_dump(),
             "normalise": {name: each.to_dict() for name, each in normalise.items()},
             "bands": places.bands,
+            "source_bands": list(places.source.training.bands),
             "dtype": np.result_type(*kinds).name,
         }
     )
@@ -290,6 +294,7 @@ def open_translator(path: Path) -> Translator:
         of(settings, facts["bands"], found, device),
         {domain: Normaliser.from_dict(facts["normalise"][domain]) for domain in DOMAINS},
         settings,
+        tuple(facts["source_bands"]),
         facts["dtype"],
         found.file,
         found.state["step"],
@@ -320,7 +325,8 @@ def _seen_by(
 ) -> Callable[[Tensor], Tensor]:
     """FCAN's descent to the target's style."""
     checkpoint.require(found.state, {"style", "encoder", "made_by"}, where=found.file)
-    chosen = config.NetworkSettings.model_validate_json(found.state["made_by"])
+    made_by = config.NetworkSettings.model_validate_json(found.state["made_by"])
+    chosen = made_by.model_copy(update={"pretrained": False})  # the weights stand here
     network = build.network(settings.model_copy(update={"network": chosen}), bands)
     encoder = translation.frozen(network.encoder, bands)
     weights.load_all(encoder, found.state["encoder"], where=found.file)

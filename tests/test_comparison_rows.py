@@ -48,6 +48,28 @@ def test_networks_that_begin_with_weights_need_no_first_part(whole):
     assert "first" in comparison_rows(whole, given={}, first_steps=5).all
 
 
+def test_steps_of_the_first_part_that_are_asked_for_are_taken(whole):
+    given = {"first": {"training.steps": 5}}
+    for asked, steps in ((None, 5), (2, 2)):
+        rows = comparison_rows(whole, given=given, first_steps=asked).all
+        assert changed(whole, rows["first"]).training.steps == steps
+    assert "first" not in comparison_rows(whole, given=given, first_steps=0).all
+
+
+@pytest.mark.parametrize("text", ["1: {method: min_ent}", "yes: {}", "a: {0: 3}"])
+def test_names_that_yaml_takes_for_others_are_told(whole, tmp_path, text):
+    (tmp_path / "rows.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r'expected a name, found .*write it in "quotes"'):
+        comparison_rows(whole, given=load_rows(tmp_path / "rows.yaml"))
+
+
+@pytest.mark.parametrize("training", [3, {"steps": "many"}])
+def test_a_group_that_a_row_spoils_is_told_when_it_is_asked_for(whole, training):
+    found = comparison_rows(whole, given={"min_ent": {"training": training}})
+    with pytest.raises(ConfigError, match=r"row 'min_ent': .*training"):
+        found.choose(["min_ent"])
+
+
 def test_rows_of_a_file(whole):
     given = {
         "first": {"training.steps": 9, "optimiser.rate": 0.5},

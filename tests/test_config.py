@@ -46,6 +46,7 @@ def test_unknown_recipe_lists_the_known():
         ("method.adversary=[0, 0]", r"'method\.adversary'; did you mean 'adversarial'\?"),
         ("qqqqqqq=1", "unknown key 'qqqqqqq'$"),
         ("method.name=cyclegan", r"method.*cyclegan"),
+        ("method={name: [x]}", r"'method\.name': expected source_only, .*found \['x'\]"),
         ("source.border=[1, a]", r"'source\.border': .*white, black, null or a list of numbers"),
         ("source.border=blue", r"'source\.border': .*a list of numbers, one a band, found 'blue'$"),
         ("source.border_tolerance=-1", r"'source\.border_tolerance': .*greater than or equal to 0"),

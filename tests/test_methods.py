@@ -17,6 +17,7 @@ from rsadapt import checkpoints, config
 from rsadapt.adapt import checkpoint
 from rsadapt.adapt.warning_signs import LEAST_LINES, signs
 from rsadapt.build.methods import METHODS
+from rsadapt.errors import ConfigError
 from rsadapt.run import RunFolder
 from rsadapt.training import train_run
 
@@ -92,3 +93,16 @@ def test_it_learns_at_any_precision_and_from_several_pairs_a_step(
     assert all(finite(state[part]) for part in ("network", "others", "memory"))
     weights = state["network"]["classifiers.1.branches.0.weight"]
     assert weights.dtype == (torch.float64 if precision == "64-true" else torch.float32)
+
+
+def test_images_of_two_sizes_and_lone_classes_are_refused_before_anything_is_made(values):
+    streets = config.load_yaml(config.recipe("streets"))
+    streets["source"]["size"] = {"height": 64, "width": 96}
+    with pytest.raises(ConfigError, match=r"dacs pastes .*source\.size and target\.size"):
+        config.parse(streets | {"method": {"name": "dacs"}}, where="test")
+    values["classes"] = values["classes"][:1]
+    for name in ("advent", "min_ent", "iast"):
+        with pytest.raises(
+            ConfigError, match=f"{name} learns by how unsure .* there is one, water"
+        ):
+            config.parse(values | {"method": {"name": name}}, where="test")

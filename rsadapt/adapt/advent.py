@@ -21,6 +21,7 @@ class Advent(OutputSpace):
     """
 
     name: ClassVar[str] = "advent"
+    tells_apart: ClassVar[bool] = True
 
     def show(self, parts: Parts, seen: Tensor, batch: Batch) -> Tensor:
         """Turn cells into self-information of pixels, zero where the image is not valid."""

@@ -153,6 +153,7 @@ class Adversarial(Method):
         default_factory=lambda: [0.9, 0.99]
     )
     by_level: ClassVar[tuple[str, ...]] = ("segmentation", "adversarial")
+    target_weights: ClassVar[tuple[str, ...]] = ("adversarial",)
 
     @property
     def game(self) -> Game:

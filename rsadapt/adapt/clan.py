@@ -26,6 +26,9 @@ class Clan(OutputSpace):
     that the mean of their weights gives the mean of their predictions, and the network as it
     is evaluated and exported is both of them. Started from weights, both start around those.
 
+    The published code, as recalled, lets `adversarial` and `apart` fall with the steps; here they
+    stay.
+
     Auxiliary levels have one classifier and play the game of output space, if they have a weight.
     Factors are not differentiated. Discriminators learn the target by them, too: both play for
     one value. Where classifiers mostly agree, discriminators therefore lean to the source, whose

@@ -23,6 +23,7 @@ class Dacs(MeanTeacher):
     """
 
     name: ClassVar[str] = "dacs"
+    one_size: ClassVar[bool] = True
 
     def learn_lesson(
         self,

@@ -47,6 +47,7 @@ class Iast(SelfTraining):
     kld: Annotated[float, Ge(0)] = 0.1
     entropy: Annotated[float, Ge(0)] = 3.0
     name: ClassVar[str] = "iast"
+    tells_apart: ClassVar[bool] = True
 
     def record(self, kit: Kit) -> Tensor:
         """Thresholds."""

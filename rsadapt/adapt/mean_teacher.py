@@ -76,6 +76,7 @@ class MeanTeacher(Method):
     blur: Annotated[float, Ge(0)] = 1.15
     blur_chance: Annotated[float, Interval(ge=0, le=1)] = 0.5
     name: ClassVar[str] = "mean_teacher"
+    target_weights: ClassVar[tuple[str, ...]] = ("taught",)
 
     def memory(self, kit: Kit) -> dict[str, Remembered]:
         """The teacher."""

@@ -130,8 +130,14 @@ class Method(ABC):
     """Whether steps need target batches."""
     by_level: ClassVar[tuple[str, ...]] = ("segmentation",)
     """The fields that hold one weight a level."""
+    target_weights: ClassVar[tuple[str, ...]] = ()
+    """The fields that weigh what is learned from the target."""
     least_side: ClassVar[int] = 1
     """Pixels that the shorter side of a training image must have."""
+    tells_apart: ClassVar[bool] = False
+    """Whether it needs more than one class."""
+    one_size: ClassVar[bool] = False
+    """Whether images of both domains must be of one size."""
     needs_policy: ClassVar[str | None] = None
     """The batch-norm policy that it does not work without."""
 
@@ -141,6 +147,10 @@ class Method(ABC):
             field.name: getattr(self, field.name)
             for field in fields(self)  # type: ignore[arg-type]
         }
+
+    def weights_in_force(self) -> list[str]:
+        """The fields among `target_weights` that are not zero at every level."""
+        return [name for name in self.target_weights if torch.tensor(getattr(self, name)).any()]
 
     def others(self, kit: Kit) -> dict[str, Trained]:
         """What it trains beside the network, by name, made fresh.

@@ -36,6 +36,7 @@ class Mic(Daformer):
     mask_ratio: Annotated[float, Interval(ge=0, le=1)] = 0.7
     patch: Annotated[int, Ge(1)] | None = None
     name: ClassVar[str] = "mic"
+    target_weights: ClassVar[tuple[str, ...]] = ("taught", "masked")
 
     def memory(self, kit: Kit) -> dict[str, Remembered]:
         """See `Daformer.memory`.

@@ -42,7 +42,9 @@ class MinEnt(Method):
     penalty: Literal["entropy", "charbonnier"] = "entropy"
     eta: Annotated[float, Gt(0)] = 2.0
     name: ClassVar[str] = "min_ent"
+    tells_apart: ClassVar[bool] = True
     by_level: ClassVar[tuple[str, ...]] = ("segmentation", "entropy")
+    target_weights: ClassVar[tuple[str, ...]] = ("entropy",)
 
     def step(self, parts: Parts, source: Batch, target: Batch | None, backward: Backward) -> Losses:
         """See `Method.step`.

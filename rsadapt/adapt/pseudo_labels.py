@@ -104,6 +104,7 @@ class SelfTraining(Method):
     kld: Annotated[float, Ge(0)] = 0.0
     entropy: Annotated[float, Ge(0)] = 0.0
     by_level: ClassVar[tuple[str, ...]] = ("segmentation", "pseudo")
+    target_weights: ClassVar[tuple[str, ...]] = ("pseudo",)
 
     @abstractmethod
     def record(self, kit: Kit) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rsadapt.adapt import ranks
+from rsadapt.errors import ConfigError
 
 
 class RankBatchNorm(nn.SyncBatchNorm):
@@ -47,14 +48,23 @@ class RankBatchNorm(nn.SyncBatchNorm):
 
 
 def synchronised(network: nn.Module) -> nn.Module:
-    """Let every batch norm of a network, in place, go by the batches of all processes."""
+    """Let every batch norm of a network, in place, go by the batches of all processes.
+
+    Raises:
+        ConfigError: for batch norm of a kind of its own, such as timm's that also bends values.
+    """
     for name, child in network.named_children():
-        if isinstance(child, nn.BatchNorm2d):
-            layer = RankBatchNorm(child.num_features)
-            vars(layer).update(vars(child))  # the same parameters, buffers and mode
-            setattr(network, name, layer)
-        else:
+        if not isinstance(child, nn.BatchNorm2d):
             synchronised(child)
+            continue
+        if type(child) is not nn.BatchNorm2d:
+            raise ConfigError(
+                f"network.batch_norm_sync: the batch norm of this encoder does more than normalise "
+                f"({type(child).__name__}); leave it out"
+            )
+        layer = RankBatchNorm(child.num_features)
+        vars(layer).update(vars(child))  # the same parameters, buffers and mode
+        setattr(network, name, layer)
     return network
 
 

@@ -121,7 +121,7 @@ def learner(settings: config.Configuration, bands: int) -> Learner:
         others[name], optimisers[name] = trained.network, trained.optimiser
     memory = rule.memory(kit)
     for module in (segmenter, *others.values()):
-        _arrange(settings, module)
+        arrange(settings, module)
     if settings.training.recompute and _device_type(settings) == "cpu":
         give_back_large_tensors()
     return Learner(
@@ -136,7 +136,7 @@ def learner(settings: config.Configuration, bands: int) -> Learner:
         ),
         optimisers,
         rule,
-        _fabric(settings),
+        open_fabric(settings),
     )
 
 
@@ -173,7 +173,7 @@ def _kit(settings: config.Configuration, segmenter: DeepLab) -> Kit:
     )
 
 
-def _fabric(settings: config.Configuration) -> Fabric:
+def open_fabric(settings: config.Configuration) -> Fabric:
     """The device of this process; of several that torchrun or SLURM started, each has its own."""
     from lightning_fabric import Fabric
 
@@ -201,7 +201,7 @@ def _fabric(settings: config.Configuration) -> Fabric:
     return fabric
 
 
-def _arrange(settings: config.Configuration, module: nn.Module) -> None:
+def arrange(settings: config.Configuration, module: nn.Module) -> None:
     """Let a network lie in memory, and learn, as the settings say; its names stay.
 
     Raises:

@@ -16,9 +16,10 @@ from rsadapt.adapt.batch_norm import Domain, DomainStatistics
 from rsadapt.adapt.cyclegan import BACK, JUDGES, POOLS, CycleGAN, ImagePool
 from rsadapt.adapt.kit import Remembered
 from rsadapt.adapt.method import Parts
+from rsadapt.adapt.source_only import SourceOnly
 from rsadapt.adapt.trainer import Learner, Schedule
 from rsadapt.build.data import STREAM_SEEDS, Normalisers
-from rsadapt.build.learning import _fabric
+from rsadapt.build.learning import arrange, open_fabric
 from rsadapt.build.precision import set_for_training
 from rsadapt.data.imagery import Places
 from rsadapt.errors import DataError
@@ -53,6 +54,7 @@ def translation_settings(settings: config.Configuration) -> config.Configuration
     return settings.model_copy(
         update={
             "training": training,
+            "method": SourceOnly([1.0] * settings.network.levels),  # it is of no matter
             "normalise_by": "region",
             "normalisation": None,
             "init_from": None,
@@ -87,6 +89,8 @@ def cyclegan(settings: config.Configuration, bands: int) -> Learner:
         name: Adam(network.parameters(), lr=chosen.rate, betas=BETAS)
         for name, network in {"network": to_target, **others}.items()
     }
+    for network in (to_target, *others.values()):
+        arrange(settings, network)
     pools: dict[str, Remembered] = {name: ImagePool(chosen.pool) for name in POOLS.values()}
     return Learner(
         Parts(
@@ -100,7 +104,7 @@ def cyclegan(settings: config.Configuration, bands: int) -> Learner:
         ),
         optimisers,
         CycleGAN(chosen.cycle, chosen.identity),
-        _fabric(settings),
+        open_fabric(settings),
     )
 
 

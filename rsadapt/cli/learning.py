@@ -22,6 +22,9 @@ from rsadapt.cli.options import (
     write_json,
 )
 
+MOST_SEEDS = 1000
+"""Of a comparison; nobody waits for more."""
+
 
 @app.command()
 def train(
@@ -142,7 +145,10 @@ def translate(
             found.report["agreement"][when]["totals"]["miou"]
             for when in ("untranslated", "translated")
         )
-        typer.echo(f"agreement with the labels, mIoU: {before:.1%} before, {after:.1%} after")
+        if before is None or after is None:
+            typer.echo("agreement with the labels: no labelled pixel to tell it of")
+        else:
+            typer.echo(f"agreement with the labels, mIoU: {before:.1%} before, {after:.1%} after")
 
 
 @app.command()
@@ -287,7 +293,7 @@ def compare(
             parts_of(methods),
             out=out or Path("runs") / f"{config.stem}-compared",
             rows=rows,
-            seeds=numbers if "," in seeds else range(*numbers),
+            seeds=numbers if "," in seeds else range(min(sum(numbers), MOST_SEEDS)),
             first_steps=first_steps,
             data=data,
             assignments=assignments or (),

@@ -65,6 +65,11 @@ def known_encoder(name: str) -> str:
     )
 
 
+def least_side(encoder: str) -> int:
+    """Pixels that the shorter side of an image must have for an encoder of the libraries."""
+    return 1 if encoder_family(encoder) is None else 33
+
+
 def has_batch_norm(encoder: str) -> bool:
     """Whether there is batch norm in an encoder."""
     found = encoder_family(encoder)

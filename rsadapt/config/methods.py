@@ -65,7 +65,7 @@ def _kind(name: Any) -> type[Method]:
     """
     from rsadapt.build.methods import METHODS
 
-    if name not in METHODS:
+    if not isinstance(name, str) or name not in METHODS:
         *most, last = METHODS
         raise ConfigError(f"'method.name': expected {', '.join(most)} or {last}, found {name!r}")
     return METHODS[name]

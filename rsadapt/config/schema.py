@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from rsadapt.config.encoders import encoder_family, has_batch_norm, known_encoder
+from rsadapt.config.encoders import encoder_family, has_batch_norm, known_encoder, least_side
 from rsadapt.config.methods import STRICT, Method, method_group, read_method
 from rsadapt.errors import ConfigError
 
@@ -666,6 +666,11 @@ class Configuration(Settings):
                 )
         if bool(self.classes) == (self.class_table is not None):
             raise ValueError("give the classes either by 'classes' or by 'class_table'")
+        if len(self.classes) == 1 and self.method.tells_apart:
+            raise ValueError(
+                f"method {self.method.name} learns by how unsure the network is between classes, "
+                f"and there is one, {self.classes[0].name}; name what is not of it as a class, too"
+            )
         self._check_sizes()
         self._check_augment()
         if (self.normalisation is None) == (self.normalise_by == "given"):
@@ -721,7 +726,25 @@ class Configuration(Settings):
             raise ValueError(f"method {self.method.name} needs network.batch_norm: {policy}")
 
     def _check_sizes(self) -> None:
-        """Refuse images that a method cannot learn from."""
+        """Refuse images that a method cannot learn from, or an encoder not look at."""
+        source, target = self.source, self.target
+        if (
+            self.method.one_size
+            and isinstance(source, FolderSettings)
+            and isinstance(target, FolderSettings)
+            and source.size != target.size
+        ):
+            raise ValueError(
+                f"method {self.method.name} pastes images of one domain on the other's; give "
+                f"source.size and target.size one value"
+            )
+        smallest = least_side(self.network.encoder)
+        sides = self.least_sides() | {"prediction.tile": self.prediction.tile}
+        for field, pixels in sides.items():
+            if pixels < smallest:
+                raise ValueError(
+                    f"{field} is {pixels}; {self.network.encoder} needs {smallest} or more"
+                )
         least = self.method.least_side
         for field, pixels in self.least_sides().items():
             if pixels < least:

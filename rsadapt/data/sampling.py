@@ -47,8 +47,8 @@ class Uniform:
             widest = max(areas, key=lambda area: min(area.height, area.width))
             raise DataError(
                 f"no training area (at most {widest.height} x {widest.width} pixels) holds a "
-                f"window of {size} x {size}; choose a smaller 'training.tile' or validation "
-                f"share, or larger validation blocks"
+                f"window of {size} x {size}; choose a smaller 'training.tile' (of a "
+                f"translator 'translation.tile') or validation share, or larger validation blocks"
             )
         pixels = np.array([areas[n].height * areas[n].width for n in self._numbers], dtype=float)
         self._share = pixels / pixels.sum()

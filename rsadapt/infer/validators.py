@@ -74,15 +74,14 @@ class Validators:
                 f"{tuple(mirrored.shape)} and {tuple(valid.shape)} for {len(numbers)} samples"
             )
         for number, answer, other, usable in zip(numbers, logits, mirrored, valid, strict=True):
-            pixels = answer.permute(1, 2, 0)[usable].float().log_softmax(1)
-            shares = pixels.exp()
+            shares = answer.permute(1, 2, 0)[usable].float().softmax(1)
             same = (answer.argmax(0) == other.argmax(0))[usable]
-            entropy = -(shares * pixels).nan_to_num().sum(1)  # 0 * -inf is a share of none
-            self.sums[_PIXELS] += len(pixels)
+            entropy = torch.special.entr(shares).sum(1)
+            self.sums[_PIXELS] += len(shares)
             self.sums[_AGREEING] += int(same.sum())
             self.sums[_ENTROPY] += int(_in_units(entropy).sum())
             self.sums[_SHARES:] += _in_units(shares).sum(0).cpu()
-            chosen = _choose(number, len(pixels), self.drawn.shape[1])
+            chosen = _choose(number, len(shares), self.drawn.shape[1])
             self.drawn[number, : len(chosen)] = shares[chosen.to(shares.device)].cpu()
 
     def merge(self, total: Callable[[Tensor], Tensor]) -> None:

@@ -18,7 +18,7 @@ from rsadapt.comparison_rows import BASELINES, FIRST, Rows, comparison_rows, loa
 from rsadapt.errors import ConfigError, OutputExistsError
 from rsadapt.model import Model, answers, load
 from rsadapt.progress import Progress
-from rsadapt.study import Result, Row, Values, finished, run_study
+from rsadapt.study import STATISTICS, Result, Row, Values, finished, run_study
 
 if TYPE_CHECKING:
     from rsadapt.sample import Sample
@@ -74,8 +74,8 @@ def compare(
     asked = list(methods) or [name for name in given if _reported(given, name)]
     if not asked:
         raise ConfigError(
-            f"no method is named; name some of {', '.join(known.all)} (--methods), or a file of "
-            f"rows (--rows)"
+            f"no method is named; name some of {', '.join(known.reported)} (--methods), or a file "
+            f"of rows (--rows)"
         )
     picked = known.choose(asked)
     if not seeds or len(set(seeds)) < len(seeds):
@@ -104,10 +104,12 @@ def _check_out(out: Path) -> None:
     Raises:
         OutputExistsError: with the cure.
     """
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / RUNS).is_dir()):
+    runs = out / RUNS
+    begun = (runs / STATISTICS).exists() or any(runs.glob("seed-*"))
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not begun):
         raise OutputExistsError(
-            f"{out}: exists and holds no comparison (there is no {RUNS}/); choose another with "
-            f"--out"
+            f"{out}: exists and holds no comparison (there is no {RUNS}/seed-...); choose another "
+            f"with --out"
         )
 
 

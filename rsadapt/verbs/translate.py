@@ -77,7 +77,12 @@ def translate(
         NonFiniteError: where a loss or a weight became NaN or infinite; nothing of that is saved.
     """
     from rsadapt.build.translation import translation_settings
-    from rsadapt.translated_scenes import check_translation, source_images, write_scenes
+    from rsadapt.translated_scenes import (
+        check_translation,
+        refuse_originals,
+        source_images,
+        write_scenes,
+    )
     from rsadapt.translator import open_translator, train_translator
 
     if trained is not None and (resume or by is not None):
@@ -86,8 +91,11 @@ def translate(
         )
     changes = [*assignments, *([f"translation.by={by}"] if by else [])]
     settings = build.configuration(config, changes, data=data)
-    if check is not None:
-        load(check)  # told before hours of training, should it be no run
+    places = build.geotiff_places(translation_settings(settings))
+    bands = tuple(places.source.training.bands)
+    if check is not None:  # told before hours of training
+        _check_bands(bands, load(check).facts.bands, check)
+    refuse_originals(places, out / SCENES)
     if trained is None:
         train_translator(settings, out, resume=resume, progress=progress, watch=watch)
     elif (out / REPORT).exists() and not overwrite:
@@ -95,17 +103,12 @@ def translate(
             f"{out / REPORT} exists already; choose another folder, or --overwrite"
         )
     translator = open_translator(trained or out)
-    places = build.geotiff_places(translation_settings(settings))
     region = cast("RegionSettings", settings.source)
-    if places.bands != len(translator.normalise["source"].mean):
-        raise ConfigError(
-            f"{translator.file}: translates {len(translator.normalise['source'].mean)} bands, and "
-            f"the configuration's regions have {places.bands}; choose as many with 'bands'"
-        )
+    _check_bands(bands, translator.bands, translator.file)
     written = write_scenes(
         translator,
         source_images(places, region),
-        places.source.training.bands,
+        bands,
         out / SCENES,
         overwrite=overwrite,
         progress=progress,
@@ -114,3 +117,16 @@ def translate(
     report = check_translation(translator, places, region, scenes, check, progress=progress)
     write_text(out / REPORT, json.dumps(report, indent=2) + "\n")
     return Translated(scenes, report)
+
+
+def _check_bands(ours: Sequence[int], theirs: Sequence[int], file: Path) -> None:
+    """Refuse what was trained on other bands of the source, which would be taken for these.
+
+    Raises:
+        ConfigError: with the cure.
+    """
+    if tuple(ours) != tuple(theirs):
+        raise ConfigError(
+            f"{file}: was trained on bands {list(theirs)} of the source, and the configuration "
+            f"reads {list(ours)}; choose its bands with 'bands'"
+        )

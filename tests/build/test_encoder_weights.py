@@ -174,6 +174,12 @@ def test_names_are_checked_and_what_follows_from_them(chosen):
         chosen("mit_b0", "method={name: adapted_batch_norm}")
     with pytest.raises(ConfigError, match="no batch norm here goes by its batches"):
         chosen("tu-convnext_tiny.fb_in1k", "network.batch_norm_sync=true")
+    with pytest.raises(ConfigError, match=r"training\.tile is 32; mit_b0 needs 33 or more"):
+        chosen("mit_b0", "training.tile=32")
+    with pytest.raises(ConfigError, match=r"prediction\.tile is 32; mit_b0 needs 33 or more"):
+        chosen("mit_b0", "prediction={tile: 32, overlap: 8}")
+    with pytest.raises(ConfigError, match="does more than normalise"):
+        build.learner(chosen("tu-regnety_002", "network.batch_norm_sync=true"), 4)
     with pytest.raises(ConfigError, match="repeated updates are those of SGD on a ResNet"):
         chosen("tu-resnet18", "optimiser.updates=repeated")
     with pytest.raises(ConfigError, match="the last of resnet18 are of one stride"):

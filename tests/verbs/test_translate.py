@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import shutil
 import signal
 import time
 
@@ -156,6 +157,30 @@ def test_a_strangers_scene_is_not_overwritten(translator, configuration, tmp_pat
     with pytest.raises(OutputExistsError, match="exists already"):
         translate(configuration, out=tmp_path, trained=translator)
     assert stranger.read_bytes() == b"mine"
+
+
+def test_originals_are_never_replaced(translator, configuration, tmp_path):
+    values = yaml.safe_load(configuration.read_text())
+    scene = next(iter(sorted(configuration.parent.glob(values["source"]["scenes"][0]))))
+    label = next(iter(sorted(configuration.parent.glob(values["source"]["labels"][0]))))
+    for file, original in ((scene, "scenes/a.tif"), (label, "labels/a.tif")):
+        (tmp_path / original).parent.mkdir()
+        shutil.copy(file, tmp_path / original)
+    values |= {"root": str(tmp_path), "target": {"scenes": ["scenes/a.tif"]}}
+    values["source"] |= {"scenes": ["scenes/a.tif"], "labels": ["labels/a.tif"]}
+    (tmp_path / "pair.yaml").write_text(yaml.safe_dump(values))
+    before = (tmp_path / "scenes/a.tif").read_bytes()
+    with pytest.raises(OutputExistsError, match=r"a.tif: lies in .*scenes.*--out"):
+        translate(tmp_path / "pair.yaml", out=tmp_path, trained=translator, overwrite=True)
+    assert (tmp_path / "scenes/a.tif").read_bytes() == before
+
+
+def test_other_bands_than_it_learned_from_are_refused(translator, trained, configuration, tmp_path):
+    turned = ["source.bands=[4, 3, 2, 1]", "target.bands=[4, 3, 2, 1]"]
+    says = r"was trained on bands \[1, 2, 3, 4\] .* reads \[4, 3, 2, 1\]"
+    for given in ({"trained": translator}, {"check": trained}):
+        with pytest.raises(ConfigError, match=says):
+            translate(configuration, out=tmp_path / "out", assignments=turned, **given)
 
 
 def settings(configuration, *changes):
