@@ -38,6 +38,7 @@ def translator(values, file, blending):
         lambda images: images - images.mean((2, 3), keepdim=True),
         {"source": SAME, "target": SAME},
         config.parse(values, where="a test"),
+        (1, 2),
         "float32",
         file,
         1,
