@@ -35,6 +35,7 @@ from rsadapt.study import (
     run_study,
     standard_rows,
     summary,
+    with_predecessors,
 )
 from rsadapt.tables import comparison_markdown
 
@@ -138,15 +139,6 @@ def style_rows(rows: Sequence[Row]) -> list[Row]:
         Row(name, plain.changes | {"style": style}, after=plain.after)
         for name, style in STYLES.items()
     ]
-
-
-def with_predecessors(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    """The rows of these names, and those that they start from."""
-    wanted = set(names)
-    for row in reversed(rows):
-        if row.name in wanted and row.after is not None:
-            wanted.add(row.after)
-    return [row for row in rows if row.name in wanted]
 
 
 def _options() -> argparse.Namespace:

@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from translation import CYCLEGAN, FCAN
 
 from rsadapt import build, config
 from rsadapt.comparison_report import Compared, write
 from rsadapt.comparison_rows import comparison_rows, load_rows
 from rsadapt.data.procedural.world import write_world
 from rsadapt.run import environment
-from rsadapt.study import Row, finished, run_study
+from rsadapt.study import Row, finished, run_study, with_predecessors
 from rsadapt.verbs.translate import REPORT, translate
 
 RESULTS = Path(__file__).parent / "results"
@@ -44,17 +45,7 @@ COST_SEED = 100
 COST_STEPS = (10, 50)
 """The difference of two runs' times is that of the steps between them."""
 
-TRANSLATIONS: dict[str, dict[str, Any]] = {
-    "cyclegan": {
-        "steps": 1500,
-        "tile": 96,
-        "width": 16,
-        "blocks": 3,
-        "discriminator_width": 16,
-        "rate": 0.001,
-    },
-    "fcan": {"tile": 128},
-}
+TRANSLATIONS: dict[str, dict[str, Any]] = {"cyclegan": CYCLEGAN, "fcan": FCAN}
 """Rows whose source is translated before; what that takes comes on top, see translation.py."""
 
 GAPS = {"procedural": "full", "radiometric": "radiometric", "no-gap": "none"}
@@ -74,10 +65,10 @@ def main() -> None:
     values = _values(options.pair)
     rows = _timed(_rows(values))
     base = _base(options.pair, values, out / options.pair)
-    picked = _with_predecessors(rows, options.rows or [row.name for row in rows])
+    picked = with_predecessors(rows, options.rows or [row.name for row in rows])
     runs = out / options.pair / "runs"
     for seed in options.seeds:
-        run_study(_with_predecessors(rows, ["first"]), [seed], base, runs, progress=_tell)
+        run_study(with_predecessors(rows, ["first"]), [seed], base, runs, progress=_tell)
         for name in TRANSLATIONS.keys() & {row.name for row in picked}:
             _translate(name, base(seed) | {"seed": seed}, runs)
         run_study(picked, [seed], base, runs, progress=_tell)
@@ -154,14 +145,6 @@ def _timed(rows: Sequence[Row]) -> list[Row]:
     return timed
 
 
-def _with_predecessors(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    wanted = set(names)
-    for row in reversed(rows):
-        if row.name in wanted and row.after is not None:
-            wanted.add(row.after)
-    return [row for row in rows if row.name in wanted]
-
-
 def _base(pair: str, values: Values, out: Path) -> Callable[[int], Values]:
     """The configuration of a seed; of drawn pairs a seed makes the world, too."""
 
@@ -182,7 +165,7 @@ def _translate(by: str, values: Values, runs: Path) -> None:
     chosen: Values = TRANSLATIONS[by] | {"by": by}
     if by == "fcan":
         seen = runs / f"seed-{values['seed']}" / "first"
-        chosen["fcan"] = {"iterations": 64, "style": 1.0, "weights": str(seen)}
+        chosen["fcan"] = FCAN["fcan"] | {"weights": str(seen)}
     file = folder.with_suffix(".yaml")
     file.write_text(yaml.safe_dump(values | {"translation": chosen}), encoding="utf-8")
     translate(file, out=folder, resume=folder.exists(), progress=_tell)

@@ -46,7 +46,7 @@ CYCLEGAN = {
 """A fortieth of the published width and blocks' work, at five times the published rate: minutes of
 one slow core."""
 
-FCAN = {"tile": 128, "fcan": {"iterations": 64, "style": 1.0}}
+FCAN: dict[str, Any] = {"tile": 128, "fcan": {"iterations": 64, "style": 1.0}}
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from rsadapt import config
 from rsadapt.build.methods import METHODS
 from rsadapt.config.methods import method_group
 from rsadapt.errors import ConfigError
-from rsadapt.study import ADAPTED_BATCH_NORM_STEPS, Row
+from rsadapt.study import ADAPTED_BATCH_NORM_STEPS, Row, with_predecessors
 
 Values = dict[str, Any]
 
@@ -61,10 +61,7 @@ class Rows:
                 there = ", ".join(self.reported)
                 raise ConfigError(f"no method or row is called '{name}'; there are {there}")
             wanted.add(name)
-        for row in reversed(list(self.all.values())):
-            if row.name in wanted and row.after is not None:
-                wanted.add(row.after)
-        return [row for row in self.all.values() if row.name in wanted]
+        return with_predecessors(list(self.all.values()), wanted)
 
 
 def comparison_rows(values: Values, *, given: Values, first_steps: int | None = None) -> Rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,15 @@ def standard_rows(values: Values, *, first: Values = FROM_SCRATCH) -> dict[str, 
         Row("target-trained", on_target, after="target-first"),
     ]
     return {row.name: row for row in rows}
+
+
+def with_predecessors(rows: Sequence[Row], names: Collection[str]) -> list[Row]:
+    """The rows of these names, and those that they start from, in the order of `rows`."""
+    wanted = set(names)
+    for row in reversed(rows):
+        if row.name in wanted and row.after is not None:
+            wanted.add(row.after)
+    return [row for row in rows if row.name in wanted]
 
 
 def run_study(
