@@ -251,9 +251,10 @@ def _bare(path: Path, state: Mapping[str, Any], facts: Facts) -> Model:
             f"configuration that the weights are of"
         )
     parts.statistics.load_state_dict({})
-    described = f"unknown; scored is {path.name} (sha256 {digest(path)}): {fit.describe()}"
-    made = record(settings, described, facts.statistics)
-    return _on_device(parts, replace(facts, record=made), 0, path)
+    if not facts.record:  # a model that is opened again keeps what was recorded at first
+        described = f"unknown; scored is {path.name} (sha256 {digest(path)}): {fit.describe()}"
+        facts = replace(facts, record=record(settings, described, facts.statistics))
+    return _on_device(parts, facts, 0, path)
 
 
 def _given(settings: config.Configuration) -> Facts | None:

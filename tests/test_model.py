@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -227,6 +228,8 @@ def test_another_process_opens_the_same_model_once(trained, tmp_path):
     bare = tmp_path / "bare.pt"
     torch.save(parts.network.state_dict(), bare)
     opened = load_bare(bare, facts.settings)
+    earlier = opened.facts.record | {"started": "2026-01-01T00:00:00+00:00"}
+    opened = replace(opened, facts=replace(opened.facts, record=earlier))
     place = pickle.loads(pickle.dumps(saved(opened, bare=True)))
     again = reopen(place)
     images = torch.randn(1, 4, 32, 32)
