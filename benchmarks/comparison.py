@@ -63,7 +63,7 @@ def main() -> None:
         _keep_cost(out / "cost")
         return
     values = _values(options.pair)
-    rows = _timed(_rows(values))
+    rows = _timed(_rows(values), values)
     base = _base(options.pair, values, out / options.pair)
     picked = with_predecessors(rows, options.rows or [row.name for row in rows])
     runs = out / options.pair / "runs"
@@ -132,17 +132,25 @@ def _unvalidated(row: Row) -> Values:
     return {key: value for key, value in row.changes.items() if key != "training.validate_every"}
 
 
-def _timed(rows: Sequence[Row]) -> list[Row]:
-    """The rows with the steps that their time allows, and four validations on the way."""
+def _timed(rows: Sequence[Row], values: Values) -> list[Row]:
+    """The rows with the steps that their time allows, and four validations on the way.
+
+    Costs are of the drawn pairs' tiles; larger ones take so many times as long as they have pixels.
+    """
     cost = json.loads(COST.read_text(encoding="utf-8"))["seconds_per_step"]
+    larger = _pixels(values) / _pixels(_values("procedural"))
     timed = []
     for row in rows:
         changes = row.changes
         if row.reported and row.name != "adapted_batch_norm":
-            steps = 4 * round(MINUTES * 60 / cost[row.name] / 4)
+            steps = 4 * round(MINUTES * 60 / (cost[row.name] * larger) / 4)
             changes = changes | {"training.steps": steps, "training.validate_every": steps // 4}
         timed.append(replace(row, changes=changes))
     return timed
+
+
+def _pixels(values: Values) -> int:
+    return values["training"]["batch_size"] * values["training"]["tile"] ** 2
 
 
 def _base(pair: str, values: Values, out: Path) -> Callable[[int], Values]:
