@@ -7,8 +7,9 @@
 The first measures seconds a step of every row of configs/rows/demo.yaml and keeps them in
 results/comparison-cost.json; the others give each row as many steps as they allow, so that a run
 can be made again anywhere. Runs that are finished are kept and broken ones go on; several processes
-may share the folder, with other seeds each. Every call ends by writing the report of all runs that
-are done; without `--seeds` it does nothing else. See README.md here for the method.
+may share the folder, with other seeds each. Real scenes are translated once, by the first seed;
+start others after that. Every call ends by writing the report of all runs that are done; without
+`--seeds` it does nothing else. See README.md here for the method.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -154,7 +156,10 @@ def _pixels(values: Values) -> int:
 
 
 def _base(pair: str, values: Values, out: Path) -> Callable[[int], Values]:
-    """The configuration of a seed; of drawn pairs a seed makes the world, too."""
+    """The configuration of a seed; of drawn pairs a seed makes the world, too.
+
+    Translated scenes are written into the world, so that of a real pair holds links to its regions.
+    """
 
     def drawn(seed: int) -> Values:
         world = out / f"world-{seed}"
@@ -162,7 +167,15 @@ def _base(pair: str, values: Values, out: Path) -> Callable[[int], Values]:
             write_world(world, seed=seed, gap=GAPS[pair])
         return values | {"root": str(world)}
 
-    return drawn if pair in GAPS else lambda _: values
+    def linked(_: int) -> Values:
+        world = out / "world"
+        world.mkdir(parents=True, exist_ok=True)
+        for region in Path(values["root"]).iterdir():
+            with suppress(FileExistsError):
+                (world / region.name).symlink_to(region)
+        return values | {"root": str(world)}
+
+    return drawn if pair in GAPS else linked
 
 
 def _translate(by: str, values: Values, runs: Path) -> None:
