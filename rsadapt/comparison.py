@@ -168,6 +168,53 @@ def figures(of: Sequence[Snapshot]) -> dict[str, Values]:
     }
 
 
+def gains(
+    measured: Mapping[str, Values], baselines: Sequence[str], ceiling: str | None
+) -> dict[str, Values]:
+    """What each row gains over baselines on the same seeds, and how much of the gap it closes.
+
+    Args:
+        measured: `study.summary`.
+        baselines: rows to gain over, the first the gap's lower end.
+        ceiling: the row at its upper end, which learns from the target's labels; None for none.
+
+    Returns:
+        By row, "over" each baseline that is measured: the "mean" gain in mIoU over "seeds" that
+        both have, and in how many it is "ahead"; None where they share no seed. And the share of
+        the gap that is "closed": its gain over the first baseline by the ceiling's, each a mean
+        over the seeds that all three have; None where they have none, or there is no gap.
+    """
+    known = {name: measured[name] for name in baselines if name in measured}
+    low, high = measured.get(baselines[0]), measured.get(ceiling or "")
+    return {
+        row: {
+            "over": {name: _gain(each, base) for name, base in known.items() if name != row},
+            "closed": _closed(each, low, high) if low and high else None,
+        }
+        for row, each in measured.items()
+    }
+
+
+def _gain(ours: Values, theirs: Values) -> Values | None:
+    by_seed = [ours["seeds"][seed] - theirs["seeds"][seed] for seed in _shared(ours, theirs)]
+    if not by_seed:
+        return None
+    ahead = sum(gain > 0 for gain in by_seed)
+    return {"mean": statistics.mean(by_seed), "seeds": len(by_seed), "ahead": ahead}
+
+
+def _closed(ours: Values, low: Values, high: Values) -> float | None:
+    seeds = _shared(ours, low, high)
+    gap = sum(high["seeds"][seed] - low["seeds"][seed] for seed in seeds)
+    gain = sum(ours["seeds"][seed] - low["seeds"][seed] for seed in seeds)
+    return gain / gap if gap > 0 else None
+
+
+def _shared(*rows: Values) -> list[int]:
+    """The seeds that rows of a summary have in common."""
+    return sorted(set.intersection(*(set(row["seeds"]) for row in rows)))
+
+
 def _mean(of: Sequence[Snapshot | None]) -> float | None:
     known = [each.miou for each in of if each is not None and each.miou is not None]
     return statistics.mean(known) if known and len(known) == len(of) else None

@@ -14,6 +14,7 @@ from typing import Any
 from rsadapt import comparison, report
 from rsadapt.benchmark_report import records_of
 from rsadapt.comparison import Snapshot, target_miou
+from rsadapt.comparison_rows import BASELINES
 from rsadapt.infer.validators import BETTER
 from rsadapt.run import RunFolder
 from rsadapt.study import Result, Row, summary
@@ -33,8 +34,12 @@ NAMES = {
 BUDGET = (
     "Every row takes the same number of steps, after the same first part where there is one, but "
     "for adapted_batch_norm, which trains no weight, and rows that say otherwise; what that took "
-    "is under Cost. mIoU in per cent at the final iteration, mean ± sample standard deviation over "
-    "seeds, on the target's validation part."
+    "is under Cost."
+)
+
+SCORES = (
+    "mIoU in per cent at the final iteration, mean ± sample standard deviation over seeds, on the "
+    "target's validation part."
 )
 
 UNLABELLED = (
@@ -49,6 +54,7 @@ class ComparisonResult:
 
     Attributes:
         measured: `study.summary` of the rows; empty where the target has no labels.
+        gains: `comparison.gains` of them.
         validators: by row, mean and deviation of each validator at the final iteration.
         judgement: `comparison.judgement`, over all runs but those that learn from target labels.
         markdown: the report.
@@ -58,6 +64,7 @@ class ComparisonResult:
     """
 
     measured: Values
+    gains: Values
     validators: Values
     judgement: Values
     markdown: Path
@@ -74,6 +81,7 @@ class Compared:
         title: in words.
         rows: that the results are of.
         results: of the runs that are done.
+        budget: what every row was given, in words.
         others: names of runs beside them that have other settings.
         refused: by name, why rows cannot be trained with the configuration.
         ceiling: names of rows that learn from the target's labels.
@@ -83,6 +91,7 @@ class Compared:
     title: str
     rows: Mapping[str, Row]
     results: Sequence[Result]
+    budget: str = BUDGET
     others: Sequence[str] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     ceiling: frozenset[str] = frozenset()
@@ -102,6 +111,7 @@ def write(compared: Compared, out: Path) -> ComparisonResult:
     measured = summary(results) if compared.labelled else {}
     found = ComparisonResult(
         measured,
+        comparison.gains(measured, BASELINES, next(iter(sorted(compared.ceiling)), None)),
         comparison.figures(shown),
         comparison.judgement(judged),
         out / "comparison.md",
@@ -120,6 +130,7 @@ def write(compared: Compared, out: Path) -> ComparisonResult:
         },
         "learn_from_target_labels": sorted(compared.ceiling),
         "measured_final_iteration": measured,
+        "gains": found.gains,
         "cost": costs,
         "validators_final_iteration": found.validators,
         "validators_judged": found.judgement,
@@ -201,15 +212,24 @@ def _markdown(
     records: Values,
     costs: Values,
 ) -> str:
-    parts = [f"# {compared.title}", BUDGET if found.measured else UNLABELLED]
+    parts = [f"# {compared.title}"]
     if found.measured:
-        parts.append(comparison_markdown(found.measured))
+        parts += [f"{compared.budget} {SCORES}", comparison_markdown(found.measured)]
+    else:
+        parts.append(UNLABELLED)
     if compared.ceiling:
         parts.append(
             f"Trained with the target's own labels, and in no choice or correlation below: "
             f"{', '.join(sorted(compared.ceiling))}."
         )
     parts += [f"![{picture.stem}]({picture.name})" for picture in found.pictures]
+    if any(each["over"] for each in found.gains.values()):
+        parts += [
+            "## Gains, seed by seed",
+            "Points of mIoU over a baseline, mean of the seeds that both have and, in brackets, in "
+            "how many of them the row is ahead.",
+            _gains_table(found.gains),
+        ]
     looked = any(snapshot.figures for snapshot in judged)
     if looked:
         parts += [
@@ -236,6 +256,26 @@ def _markdown(
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     rule = "| --- |" + " ---: |" * (len(heads) - 1)
     return "\n".join([line(*heads), rule, *(line(*row) for row in rows)])
+
+
+def _gains_table(rows: Mapping[str, Values]) -> str:
+    """Gains over each baseline and, where there is a ceiling, the share of the gap to it."""
+    baselines = [name for name in BASELINES if any(name in each["over"] for each in rows.values())]
+    bounded = any(each["closed"] is not None for each in rows.values())
+    heads = ["trained", *(f"over {name}" for name in baselines)]
+    heads += ["of the gap closed, %"] if bounded else []
+    return _table(
+        heads,
+        [
+            [row, *(_gained(each["over"].get(name)) for name in baselines)]
+            + ([percent(each["closed"])] if bounded else [])
+            for row, each in rows.items()
+        ],
+    )
+
+
+def _gained(gain: Values | None) -> str:
+    return "-" if gain is None else f"{100 * gain['mean']:+.1f} ({gain['ahead']}/{gain['seeds']})"
 
 
 def _validator_table(rows: Mapping[str, Values]) -> str:

@@ -12,6 +12,7 @@ from rsadapt.comparison import (
     chosen,
     correlation,
     figures,
+    gains,
     judgement,
     spearman,
     within_runs,
@@ -82,3 +83,32 @@ def test_figures_are_those_of_final_iterations():
     found = figures(ALL)["a"]["entropy"]
     assert found == {"mean": pytest.approx(0.4), "std": pytest.approx(0.02**0.5)}
     assert figures(ALL)["b"]["agreement"] == {"mean": None, "std": None}
+
+
+MEASURED = {
+    "plain": {"seeds": {0: 0.4, 1: 0.5, 2: 0.9}},
+    "statistics": {"seeds": {0: 0.5, 1: 0.5}},
+    "ours": {"seeds": {0: 0.6, 1: 0.4}},
+    "theirs": {"seeds": {7: 0.9}},
+    "labels": {"seeds": {0: 0.8, 1: 0.7, 3: 0.1}},
+}
+
+
+def test_gains_are_of_the_seeds_that_both_rows_have():
+    found = gains(MEASURED, ["plain", "statistics", "absent"], "labels")["ours"]
+    assert found["over"] == {
+        "plain": {"mean": pytest.approx(0.05), "seeds": 2, "ahead": 1},
+        "statistics": {"mean": pytest.approx(0.0), "seeds": 2, "ahead": 1},
+    }
+    assert found["closed"] == pytest.approx(0.1 / 0.6)  # 0.2 - 0.1 of 0.4 + 0.2
+
+
+def test_gains_of_other_seeds_and_gaps_without_ends_are_unknown():
+    assert gains(MEASURED, ["plain"], "labels")["theirs"] == {
+        "over": {"plain": None},
+        "closed": None,
+    }
+    for baselines, ceiling in ((["plain"], None), (["absent"], "labels"), (["labels"], "plain")):
+        assert gains(MEASURED, baselines, ceiling)["ours"]["closed"] is None
+    assert gains(MEASURED, ["plain"], "labels")["plain"] == {"over": {}, "closed": 0.0}
+    assert gains({}, ["plain"], "labels") == {}

@@ -36,7 +36,8 @@ def test_all_is_there(compared):
     assert list(compared.measured) == list(compared.validators) == names
     text = compared.markdown.read_text()
     for name in names:
-        assert text.count(f"\n| {name} | ") == 4  # target, validators, choices within, cost
+        assert text.count(f"\n| {name} | ") == 5  # target, gains, validators, choices within, cost
+    assert "gap closed" not in text
     with compared.table.open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert [(each["row"], each["seed"]) for each in lines] == [(n, s) for n in names for s in "01"]
@@ -112,7 +113,8 @@ def test_a_class_that_is_nowhere_and_rows_of_a_file(configuration, tmp_path):
     assert list(found.measured) == ["source_only", "adapted_batch_norm", "weak", "ceiling"]
     text = found.markdown.read_text()
     assert "in no choice or correlation below: ceiling." in text
-    assert "| ceiling | " in text
+    assert "| trained | over source_only | over adapted_batch_norm | of the gap closed, % |" in text
+    assert found.gains["ceiling"]["closed"] in (1.0, None)  # where labels bring nothing, no gap
     told = {each["chooses"]["final"]["row"] for each in found.judgement.values()}
     assert "ceiling" not in told
     assert 0 < found.measured["weak"]["miou"] < 1
