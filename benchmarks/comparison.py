@@ -30,7 +30,7 @@ from translation import CYCLEGAN, FCAN
 
 from rsadapt import build, config
 from rsadapt.comparison_report import Compared, write
-from rsadapt.comparison_rows import comparison_rows, load_rows
+from rsadapt.comparison_rows import BASELINES, comparison_rows, load_rows
 from rsadapt.data.procedural.world import write_world
 from rsadapt.run import environment
 from rsadapt.study import Row, finished, run_study, with_predecessors
@@ -91,6 +91,7 @@ def main() -> None:
     compared = Compared(
         title=f"{options.pair}: every method",
         budget=BUDGET,
+        baselines=[name for name in BASELINES if name in done],
         rows={name: row for name, row in reported.items() if name in done},
         results=results,
         others=others,

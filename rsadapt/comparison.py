@@ -185,7 +185,7 @@ def gains(
         over the seeds that all three have; None where they have none, or there is no gap.
     """
     known = {name: measured[name] for name in baselines if name in measured}
-    low, high = measured.get(baselines[0]), measured.get(ceiling or "")
+    low, high = measured.get(next(iter(baselines), "")), measured.get(ceiling or "")
     return {
         row: {
             "over": {name: _gain(each, base) for name, base in known.items() if name != row},

@@ -14,7 +14,6 @@ from typing import Any
 from rsadapt import comparison, report
 from rsadapt.benchmark_report import records_of
 from rsadapt.comparison import Snapshot, target_miou
-from rsadapt.comparison_rows import BASELINES
 from rsadapt.infer.validators import BETTER
 from rsadapt.run import RunFolder
 from rsadapt.study import Result, Row, summary
@@ -82,6 +81,7 @@ class Compared:
         rows: that the results are of.
         results: of the runs that are done.
         budget: what every row was given, in words.
+        baselines: rows that gains are told over, the first where the gap to a ceiling begins.
         others: names of runs beside them that have other settings.
         refused: by name, why rows cannot be trained with the configuration.
         ceiling: names of rows that learn from the target's labels.
@@ -92,6 +92,7 @@ class Compared:
     rows: Mapping[str, Row]
     results: Sequence[Result]
     budget: str = BUDGET
+    baselines: Sequence[str] = ()
     others: Sequence[str] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     ceiling: frozenset[str] = frozenset()
@@ -111,7 +112,7 @@ def write(compared: Compared, out: Path) -> ComparisonResult:
     measured = summary(results) if compared.labelled else {}
     found = ComparisonResult(
         measured,
-        comparison.gains(measured, BASELINES, next(iter(sorted(compared.ceiling)), None)),
+        comparison.gains(measured, compared.baselines, next(iter(sorted(compared.ceiling)), None)),
         comparison.figures(shown),
         comparison.judgement(judged),
         out / "comparison.md",
@@ -228,7 +229,7 @@ def _markdown(
             "## Gains, seed by seed",
             "Points of mIoU over a baseline, mean of the seeds that both have and, in brackets, in "
             "how many of them the row is ahead.",
-            _gains_table(found.gains),
+            _gains_table(found.gains, compared.baselines),
         ]
     looked = any(snapshot.figures for snapshot in judged)
     if looked:
@@ -258,9 +259,8 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(*heads), rule, *(line(*row) for row in rows)])
 
 
-def _gains_table(rows: Mapping[str, Values]) -> str:
+def _gains_table(rows: Mapping[str, Values], baselines: Sequence[str]) -> str:
     """Gains over each baseline and, where there is a ceiling, the share of the gap to it."""
-    baselines = [name for name in BASELINES if any(name in each["over"] for each in rows.values())]
     bounded = any(each["closed"] is not None for each in rows.values())
     heads = ["trained", *(f"over {name}" for name in baselines)]
     heads += ["of the gap closed, %"] if bounded else []

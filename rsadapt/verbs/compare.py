@@ -125,6 +125,7 @@ def _compared(
         title=f"{config.stem}: methods compared",
         rows={name: row for name, row in rows.items() if name in names},
         results=results,
+        baselines=[name for name in BASELINES if name in names],
         others=others,
         refused={name: why for name, why in known.refused.items() if name in BASELINES},
         ceiling=frozenset(name for name in names if _on_target(values, rows[name])),
