@@ -209,9 +209,10 @@ def test_a_missing_part_leaves_what_was_there(tmp_path):
 
 WRITE = """
     import sys
+    from pathlib import Path
     import numpy as np
     from affine import Affine
-        from rsadapt.geo.grid import Grid
+    from rsadapt.geo.grid import Grid
     from rsadapt.geo.maps import Bands, PartWriter
     grid = Grid(4096, 4096, Affine(1, 0, 0, 0, -1, 0), None)
     with PartWriter(Path(sys.argv[1]), grid, Bands(("class",), "uint8", 255)) as writer:
@@ -233,9 +234,10 @@ def run(code, *arguments, **options):
 
 def test_killed_writer_leaves_nothing_under_the_name(tmp_path):
     process = run(WRITE, tmp_path / "a.tif")
-    process.stdout.readline()
+    assert process.stdout.readline() == b"rows\n"
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "a.tif").exists()
 
 
