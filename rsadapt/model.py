@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -312,7 +313,7 @@ class Saved:
 
     Attributes:
         path: its checkpoint or weight file, absolute.
-        digest: of that file.
+        digest: of that file and, of bare weights, of what decides what they answer.
         facts: of bare weights, in which they do not stand; None of a run.
     """
 
@@ -328,8 +329,17 @@ def saved(model: Model, *, bare: bool) -> Saved:
         model: as it was opened.
         bare: whether a recipe was given.
     """
-    file = model.file.absolute()
-    return Saved(file, digest(file), model.facts if bare else None)
+    file, facts = model.file.absolute(), model.facts if bare else None
+    return Saved(file, _digest(file, facts), facts)
+
+
+def _digest(file: Path, facts: Facts | None) -> str:
+    """What tells a model from others: its file, and the facts that do not stand in it."""
+    if facts is None:
+        return digest(file)
+    told = facts.told(0) | {"table": build.class_scheme(facts.settings).to_dict()}
+    recipe = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    return f"{digest(file)}-{recipe[:12]}"
 
 
 @lru_cache(maxsize=1)
@@ -342,7 +352,7 @@ def reopen(saved: Saved) -> Model:
     """
     if not saved.path.is_file():
         raise MissingFileError(f"{saved.path}: no such file")
-    if digest(saved.path) != saved.digest:
+    if _digest(saved.path, saved.facts) != saved.digest:
         raise CheckpointError(
             f"{saved.path}: is another file than when prediction began, as where training goes on; "
             f"predict again"

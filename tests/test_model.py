@@ -247,3 +247,15 @@ def test_another_process_opens_the_same_model_once(trained, tmp_path):
     bare.unlink()
     with pytest.raises(MissingFileError, match=r"bare\.pt: no such file"):
         reopen(place)
+
+
+def test_one_weight_file_under_two_recipes_is_two_models(trained, settings, tmp_path):
+    _, facts, parts = trained
+    bare = tmp_path / "bare.pt"
+    torch.save(parts.network.state_dict(), bare)
+    other = settings("seed=5", "network.rates=[2, 5]")
+    places = [saved(load_bare(bare, each), bare=True) for each in (facts.settings, other)]
+    assert places[0].digest != places[1].digest
+    found = [reopen(place).facts.settings.network.rates for place in places]
+    assert found == [facts.settings.network.rates, [2, 5]]
+    assert found[0] != found[1]
