@@ -102,6 +102,7 @@ def predict_scene(
     tags: Mapping[str, str] | None = None,
     extras: Extras | None = None,
     extra_files: Sequence[str] = (),
+    extra_tags: Mapping[str, str] | None = None,
     finish: Finish | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -123,6 +124,7 @@ def predict_scene(
         tags: what the maps say of their origin.
         extras: makes more files of the maps, in their folder, before anything is published.
         extra_files: the names of these files.
+        extra_tags: what decides them, as tags of the maps; maps with others are of another call.
         finish: predicts the panels that are missing; in this process, with `network`, by default.
         overwrite: replace files that are there already, once the new ones are whole.
         progress: told the scene's name, its pixels done and its pixels in all.
@@ -150,13 +152,13 @@ def predict_scene(
     finish = finish or partial(finish_here, network)
     names = {layer.name: layer.file(raster.path.stem) for layer in layers}
     decided = _facts(job, network, tiling) | dict(facts)
-    key = fingerprint(decided)
+    marks = {FINGERPRINT: fingerprint(decided)} | dict(extra_tags or {})
     files = {name: out / file for name, file in names.items()}
     extra = [out / name for name in extra_files]
     pixels = math.prod(raster.grid.shape)
     with _folder(out), opened(out, raster.path.stem, decided) as panels:
         if not panels.publishing:
-            if not overwrite and _made([*files.values()], extra, key):
+            if not overwrite and _made([*files.values()], extra, marks):
                 beside = [f for layer in layers for f in companions(files[layer.name], layer.bands)]
                 others = sorted([*beside, *extra])
                 return PredictedScene(files, (*files.values(), *others), pixels, 0, 0.0)
@@ -164,7 +166,7 @@ def predict_scene(
             started, before = time.perf_counter(), _finished_pixels(job, panels)
             finish(job, panels, _missing(job, panels), _teller(job, before, progress))
             seconds = time.perf_counter() - started
-            _join(job, panels, names, {FINGERPRINT: key} | dict(tags or {}))
+            _join(job, panels, names, marks | dict(tags or {}))
             if extras is not None:
                 extras({name: panels.maps / file for name, file in names.items()})
         else:
@@ -351,12 +353,12 @@ def _facts(job: Job, network: Network, tiling: Tiling) -> dict[str, Any]:
     }
 
 
-def _made(maps: Sequence[Path], extra: Sequence[Path], key: str) -> bool:
-    """Whether all files are there, and maps were decided by what a fingerprint stands for."""
+def _made(maps: Sequence[Path], extra: Sequence[Path], marks: Mapping[str, str]) -> bool:
+    """Whether all files are there, and the maps' tags say that they were decided by the same."""
     if not all(path.is_file() for path in (*maps, *extra)):
         return False
     try:
-        return all(Raster(path).tags.get(FINGERPRINT) == key for path in maps)
+        return all(marks.items() <= Raster(path).tags.items() for path in maps)
     except DataError:
         return False
 

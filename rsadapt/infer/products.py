@@ -98,6 +98,15 @@ class Products:
         }
         return tuple(self._file(name, suffix) for name in self.names for suffix in suffixes[name])
 
+    @property
+    def marks(self) -> dict[str, str]:
+        """What decides the files besides the maps, as tags of these."""
+        if "polygons" not in self.names:
+            return {}
+        chosen = self.polygons
+        smallest, within = float(chosen.smallest_area), float(chosen.simplify)
+        return {f"{TAG}POLYGONS": f"{chosen.suffix[1:]}, from {smallest} m2 on, within {within} m"}
+
     def check(self, out: Path, grid: Grid) -> None:
         """Refuse what could not be made, before anything is predicted.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rsadapt.adapt.batch_norm import Domain
 from rsadapt.config import PredictionSettings, RegionSettings
 from rsadapt.errors import ConfigError, DataError, OutputExistsError
+from rsadapt.geo.fingerprint import fingerprint
 from rsadapt.geo.location import Location, located
 from rsadapt.infer.sharing import Sharing
 from rsadapt.mapping.names import refuse_same_names
@@ -87,13 +88,26 @@ def map_scenes(
     ]
     for products, grid in zip(extras, grids, strict=True):
         products.check(out, grid)
+    facts = {
+        "run": place.digest,
+        "domain": domain,
+        "turns": settings.turns,
+        "precision": _precision(model, settings),
+    }
     if mosaic is not None:
         if MOSAIC in named:
             raise OutputExistsError(
                 f"{named[MOSAIC]}: a scene called '{MOSAIC}' and the mosaic would write the same "
                 f"map; rename it"
             )
-        together = mosaic_files(out, chosen, mosaic, overwrite=overwrite)
+        mark = fingerprint(
+            rasters,
+            areas,
+            facts,
+            settings.model_dump(),
+            [(layer.name, layer.bands.dtype) for layer in chosen],
+        )
+        together = mosaic_files(out, chosen, mosaic, mark=mark, overwrite=overwrite)
         whole, windows = common_grid(
             {str(raster.path): grid for raster, grid in zip(rasters, grids, strict=True)}
         )
@@ -115,15 +129,11 @@ def map_scenes(
                     cell=network_of(model.parts).encoder.period,
                 ),
                 area=part,
-                facts={
-                    "run": place.digest,
-                    "domain": domain,
-                    "turns": settings.turns,
-                    "precision": _precision(model, settings),
-                },
+                facts=facts,
                 tags=_tags(model, run, raster.path, domain, _precision(model, settings)),
                 extras=products,
                 extra_files=products.files,
+                extra_tags=products.marks,
                 finish=None
                 if pool is None
                 else finish_by(pool, replace(asked, bands=taken), str(network.device)),
@@ -140,7 +150,15 @@ def map_scenes(
     maps = [scene.layers for scene in written]
     return [
         *written,
-        write_mosaic(maps, together, grid=whole, windows=windows, layers=chosen),
+        write_mosaic(
+            maps,
+            together,
+            grid=whole,
+            windows=windows,
+            layers=chosen,
+            mark=mark,
+            overwrite=overwrite,
+        ),
     ]
 
 

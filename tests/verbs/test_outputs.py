@@ -334,6 +334,24 @@ def test_killed_at_random_moments_all_that_is_made_is_the_same(trained, configur
     assert gone_on == 5
 
 
+def test_polygons_of_other_choices_are_not_taken_for_those_asked_for(
+    trained, configuration, tmp_path
+):
+    scene = a_scene(configuration, tmp_path / "a.tif", GRIDS["north"])
+
+    def again(**changes):
+        (made,) = predict(trained, [scene], tmp_path / "maps", **{"also": ["polygons"]} | changes)
+        return made.predicted
+
+    assert again() > 0
+    assert again() == again(also=[]) == again(smallest_area=0, simplify=0.0) == 0
+    for changes in ({"smallest_area": 50.0}, {"simplify": 1.0}):
+        with pytest.raises(OutputExistsError, match=r"a_classes\.tif exists already"):
+            again(**changes)
+    assert again(smallest_area=50.0, overwrite=True) > 0
+    assert again(smallest_area=50.0) == 0
+
+
 def told_by(folder):
     """What the files of a folder say, without when they were made."""
     readers = {
@@ -399,8 +417,28 @@ def test_stopped_among_several_scenes_it_goes_on_with_the_next(
     assert (first.predicted, second.predicted) == (0, second.pixels)
     assert first.files == alone.files
     assert whole.layers["classes"].exists()
+
+
+@pytest.mark.parametrize("kind", ["vrt", "cog"])
+def test_stopped_among_mosaics_it_goes_on_and_keeps_those_that_are_whole(
+    trained, neighbours, tmp_path, kind
+):
+    def again(scenes=neighbours, **changes):
+        options = {"layers": ["classes", "confidence"], "mosaic": kind} | changes
+        return predict(trained, scenes, tmp_path / "maps", **options)[-1]
+
+    whole = again()
+    held = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in whole.files}
+    whole.layers["confidence"].unlink()
+    assert again().files == whole.files
+    (lost,) = {path for path in whole.files if path.stat().st_mtime_ns != held[path][1]}
+    assert lost == whole.layers["confidence"]
+    assert all(path.read_bytes() == content for path, (content, _) in held.items())
     with pytest.raises(OutputExistsError, match="mosaic_classes"):
-        predict(trained, neighbours, tmp_path / "maps", also=PRODUCTS, mosaic="vrt")
+        again(neighbours[:1])
+    with pytest.raises(OutputExistsError, match="mosaic_classes"):
+        again(prediction={"turns": "flips"})
+    assert again(neighbours[:1], overwrite=True).files == whole.files
 
 
 def test_scenes_of_shifted_pixels_make_no_mosaic(trained, configuration, neighbours, tmp_path):
