@@ -27,6 +27,8 @@ from rsadapt.nets.deeplab import DeepLab
 from rsadapt.progress import Progress
 from rsadapt.run import RunFolder, digest, environment
 
+AS_TRAINED = build.Use()
+
 PARTS = ("facts", "network", "statistics", "step")
 """What a run's checkpoint holds of a trained network."""
 
@@ -182,10 +184,15 @@ def checkpoint_file(path: Path) -> Path:
     return RunFolder(path).checkpoint if path.is_dir() else path
 
 
-def load(path: Path) -> Model:
-    """Load a trained network from a run folder or a checkpoint file, onto its run's device.
+def load(path: Path, use: build.Use = AS_TRAINED) -> Model:
+    """Load a trained network from a run folder or a checkpoint file.
+
+    Args:
+        path: the folder or file.
+        use: on which device; its run's by default, or what there is with a warning.
 
     Raises:
+        ConfigError: for a device that is not there.
         MissingFileError: where there is none.
         CheckpointError: for a file that is damaged, or no checkpoint of a run; of a run's, where
             none is whole (see `checkpoints.load`).
@@ -207,6 +214,7 @@ def load(path: Path) -> Model:
         )
     checkpoint.require(state, PARTS, where=file)
     facts = Facts.from_json(state["facts"], where=file)
+    facts = replace(facts, settings=use.settle(facts.settings))
     parts = _parts(facts.settings, facts.bands)
     tensors, statistics = answering(state)
     weights.load_all(parts.network, tensors, where=file)
@@ -282,6 +290,7 @@ def open_model(
     recipe: Path | None = None,
     assignments: Sequence[str] = (),
     data: Path | None = None,
+    use: build.Use = AS_TRAINED,
     progress: Progress | None = None,
 ) -> Model:
     """Load a run's network, or a bare weight file with the recipe that it belongs to.
@@ -291,16 +300,18 @@ def open_model(
         recipe: a configuration, or a ready recipe's name.
         assignments: "dotted.key=value" changes to the recipe.
         data: the folder of the data, in place of the one that the run or recipe names.
+        use: see `load`.
         progress: is told of what is read.
 
     Raises:
         MissingFileError, CheckpointError, ConfigError: see `load` and `load_bare`.
     """
     if recipe is not None:
-        return load_bare(path, build.configuration(recipe, assignments, data=data), progress)
+        settings = use.settle(build.configuration(recipe, assignments, data=data))
+        return load_bare(path, settings, progress)
     if assignments:
         raise ConfigError(f"{path}: the settings of a run stay; changes go with --recipe only")
-    model = load(path)
+    model = load(path, use)
     if data is None:
         return model
     settings = model.facts.settings.model_copy(update={"root": str(data.resolve())})
@@ -314,23 +325,26 @@ class Saved:
     Attributes:
         path: its checkpoint or weight file, absolute.
         digest: of that file and, of bare weights, of what decides what they answer.
+        use: on which device.
         facts: of bare weights, in which they do not stand; None of a run.
     """
 
     path: Path
     digest: str
+    use: build.Use = AS_TRAINED
     facts: Facts | None = field(default=None, compare=False, repr=False)
 
 
-def saved(model: Model, *, bare: bool) -> Saved:
+def saved(model: Model, *, bare: bool, use: build.Use = AS_TRAINED) -> Saved:
     """Where a model lies.
 
     Args:
         model: as it was opened.
         bare: whether a recipe was given.
+        use: as it was opened with.
     """
     file, facts = model.file.absolute(), model.facts if bare else None
-    return Saved(file, _digest(file, facts), facts)
+    return Saved(file, _digest(file, facts), use, facts)
 
 
 def _digest(file: Path, facts: Facts | None) -> str:
@@ -358,7 +372,7 @@ def reopen(saved: Saved) -> Model:
             f"predict again"
         )
     if saved.facts is None:
-        return load(saved.path)
+        return load(saved.path, saved.use)
     return _bare(saved.path, weights.read(saved.path), saved.facts)
 
 

@@ -249,6 +249,41 @@ def test_another_process_opens_the_same_model_once(trained, tmp_path):
         reopen(place)
 
 
+@pytest.fixture
+def trained_elsewhere(trained, tmp_path):
+    """A checkpoint of a run on an accelerator that no machine of the tests has."""
+    state = checkpoint.load(trained[0])
+    facts = json.loads(state["facts"])
+    facts["settings"]["device"] |= {"accelerator": "mps", "threads": 1}
+    file = tmp_path / "elsewhere.pt"
+    checkpoint.save(file, state | {"facts": json.dumps(facts)})
+    return file
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="has what the test says is lacking")
+def test_what_was_trained_on_another_device_is_used_on_what_there_is(trained, trained_elsewhere):
+    with pytest.warns(UserWarning, match="was trained on mps, which this machine lacks; uses "):
+        moved = load(trained_elsewhere)
+    assert torch.equal(
+        probabilities(moved.parts, "target")(torch.ones(1, 4, 32, 32, device=moved.device)).cpu(),
+        probabilities(load(trained[0]).parts, "target")(torch.ones(1, 4, 32, 32)),
+    )
+    with pytest.raises(ConfigError, match=r"accelerator is mps, and this machine has .*cpu"):
+        load(trained_elsewhere, build.Use("mps"))
+    with pytest.raises(ConfigError, match="threads: expected at least 1, found 0"):
+        load(trained_elsewhere, build.Use(threads=0))
+
+
+def test_a_device_that_is_asked_for_is_taken_in_other_processes_too(trained_elsewhere):
+    use = build.Use("cpu", threads=2)
+    opened = load(trained_elsewhere, use)
+    again = reopen(pickle.loads(pickle.dumps(saved(opened, bare=False, use=use))))
+    assert again is not opened
+    for model in (opened, again):
+        assert model.device == torch.device("cpu")
+        assert model.facts.settings.device.threads == 2
+
+
 def test_one_weight_file_under_two_recipes_is_two_models(trained, settings, tmp_path):
     _, facts, parts = trained
     bare = tmp_path / "bare.pt"

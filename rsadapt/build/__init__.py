@@ -32,11 +32,11 @@ from rsadapt.build.data import (
     target_windows,
     training_samples,
 )
+from rsadapt.build.devices import Use, device
 from rsadapt.build.encoder_weights import initial_words
 from rsadapt.build.learning import (
     batch_norm_policy,
     batch_norm_words,
-    device,
     lay_out,
     learner,
     method,
@@ -58,6 +58,7 @@ __all__ = [
     "MemoryEstimate",
     "Normalisers",
     "Taken",
+    "Use",
     "autocast",
     "batch_norm_policy",
     "batch_norm_words",

@@ -21,10 +21,10 @@ from rsadapt.adapt.teacher import Teacher
 from rsadapt.adapt.trainer import Learner, Schedule
 from rsadapt.build.compilation import compiled
 from rsadapt.build.configuration import class_scheme
+from rsadapt.build.devices import device_type
 from rsadapt.build.encoder_weights import library_encoder
 from rsadapt.build.heap import give_back_large_tensors
 from rsadapt.build.precision import (
-    check_precision,
     fabric_precision,
     set_for_training,
     warn_of_precision,
@@ -122,7 +122,7 @@ def learner(settings: config.Configuration, bands: int) -> Learner:
     memory = rule.memory(kit)
     for module in (segmenter, *others.values()):
         arrange(settings, module)
-    if settings.training.recompute and _device_type(settings) == "cpu":
+    if settings.training.recompute and device_type(settings) == "cpu":
         give_back_large_tensors()
     return Learner(
         Parts(
@@ -178,7 +178,7 @@ def open_fabric(settings: config.Configuration) -> Fabric:
     from lightning_fabric import Fabric
 
     ranks.join()
-    kind = _device_type(settings)
+    kind = device_type(settings)
     precision = fabric_precision(settings, kind)
     warn_of_precision(settings.device.precision, kind)
     if ranks.count() == 1:
@@ -221,40 +221,9 @@ def lay_out(settings: config.Configuration, module: nn.Module) -> None:
     if channels_last is None:
         tensor_cores = not chosen.precision.endswith("-true")  # which ask for it
         single = chosen.precision == "32-true"  # oneDNN, which gains by it, computes no float64
-        channels_last = tensor_cores or (single and _device_type(settings) == "cpu")
+        channels_last = tensor_cores or (single and device_type(settings) == "cpu")
     if channels_last:
         module.to(memory_format=torch.channels_last)
-
-
-def device(settings: config.Configuration) -> torch.device:
-    """Where a trained network is used.
-
-    Raises:
-        ConfigError: for an accelerator that this machine has not, or that cannot compute as
-            precisely as the settings say.
-    """
-    return torch.device(_device_type(settings))
-
-
-def _device_type(settings: config.Configuration) -> str:
-    wanted = settings.device.accelerator
-    there = [
-        name
-        for name, found in (
-            ("cuda", torch.cuda.is_available()),
-            ("mps", torch.backends.mps.is_available()),
-            ("cpu", True),
-        )
-        if found
-    ]
-    if wanted != "auto" and wanted not in there:
-        raise ConfigError(
-            f"device.accelerator is {wanted}, and this machine has {' and '.join(there)}; "
-            f"choose one of those, or auto"
-        )
-    chosen = there[0] if wanted == "auto" else wanted
-    check_precision(settings.device.precision, chosen)
-    return chosen
 
 
 def batch_norm_policy(settings: config.Configuration) -> BatchNormPolicy:

@@ -11,6 +11,7 @@ from rsadapt.cli.door import FileCommand, app
 from rsadapt.cli.options import (
     Assignments,
     Blending,
+    Device,
     Domain,
     Json,
     MosaicKind,
@@ -91,6 +92,12 @@ def predict(
     devices: Annotated[
         int | None, typer.Option(min=1, help="Or so many processes started here, one a GPU.")
     ] = None,
+    device: Annotated[
+        Device | None, typer.Option(help="What computes; the run's where it is there by default.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of the CPU; as trained by default.")
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace maps that are there already.")
     ] = False,
@@ -129,6 +136,8 @@ def predict(
             cluster=cluster,
             workers=workers,
             devices=devices,
+            device=None if device is None else device.value,
+            threads=threads,
             overwrite=overwrite,
             progress=progress,
         )

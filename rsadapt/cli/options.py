@@ -64,6 +64,15 @@ class Precision(StrEnum):
     float16 = "16-mixed"
 
 
+class Device(StrEnum):
+    """What a network computes on."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
 class Turns(StrEnum):
     """What a network sees of each tile."""
 

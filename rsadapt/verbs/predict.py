@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsadapt.adapt.batch_norm import Domain
+from rsadapt.build import Use
 from rsadapt.config import Configuration, FolderSettings, PredictionSettings
 from rsadapt.errors import ConfigError
 from rsadapt.infer.sharing import Sharing
@@ -41,6 +42,8 @@ def predict(
     cluster: str | None = None,
     workers: int | None = None,
     devices: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Sequence[PredictedScene | PredictedMosaic | PredictedFrame]:
@@ -82,6 +85,8 @@ def predict(
         workers: dask workers to start on this machine for the same. A script that starts
             processes must do so below `if __name__ == "__main__"`.
         devices: processes to start for the same, one a GPU; without GPUs on the CPU.
+        device: "cpu", "cuda", "mps" or "auto"; by default the run's, where the machine has it.
+        threads: of the CPU; as many as the run had by default.
         overwrite: replace results that are already there.
         progress: called with a scene's name, its pixels done and in all; or with "predict",
             frames done and frames in all.
@@ -90,15 +95,16 @@ def predict(
         MissingFileError: for a scene, a run or a weight file that is not there.
         CheckpointError: for a checkpoint or weight file that cannot be used.
         ConfigError: for an area, further outputs, a mosaic or other processes where there are image
-            folders; for unknown names, values that cannot be meant, more devices than there are, or
-            several of `cluster`, `workers` and `devices`.
+            folders; for unknown names, values that cannot be meant, a device that is not there or
+            more than there are, or several of `cluster`, `workers` and `devices`.
         WorkerError: for other processes that cannot be reached or do not do their work.
         DataError: for a scene that cannot be read, or lacks bands of the run; where all scenes lie
             outside the area; for a mosaic of scenes whose pixels are not on one grid.
         OutputExistsError: for results that are already there, or scenes of one name.
     """
     sharing = Sharing(cluster, workers, devices)
-    model = open_model(run, recipe=recipe, assignments=assignments, progress=progress)
+    use = Use(device, threads)
+    model = open_model(run, recipe=recipe, assignments=assignments, use=use, progress=progress)
     changed = _changed(model.facts.settings, prediction or {})
     if isinstance(model.facts.settings.target, FolderSettings):
         if area:
@@ -119,7 +125,7 @@ def predict(
             overwrite=overwrite,
             progress=progress,
         )
-    place = saved(model, bare=recipe is not None)
+    place = saved(model, bare=recipe is not None, use=use)
     return map_scenes(
         model,
         run,
