@@ -117,6 +117,20 @@ def test_recomputing_changes_nothing(run):
     assert same_learning(run("kept"), run("recomputed", "training.recompute=true"))
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["training.recompute=true"]
+    + [f"method={{name: {name}}}" for name in ("mean_teacher", "dacs", "daformer", "mic")],
+)
+def test_batch_norm_by_all_batches_changes_nothing_in_one_process(run, change):
+    change = [change, "network.batch_norm=per_domain"]
+    alone, together = (
+        run("alone", *change),
+        run("together", *change, "network.batch_norm_sync=true"),
+    )
+    assert same_learning(alone, together)
+
+
 @pytest.mark.slow
 def test_compiled_networks_learn_the_same_but_for_rounding_and_keep_their_names(run):
     double = "device.precision=64-true"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -81,8 +82,10 @@ class DomainStatistics:
             return
         layers = self._layers.values()
         before = [(layer.momentum, layer.num_batches_tracked) for layer in layers]
-        for layer in layers:
-            layer.momentum, layer.num_batches_tracked = 0.0, None
+        for layer, (_, tracked) in zip(layers, before, strict=True):
+            layer.momentum = 0.0
+            if tracked is not None:  # a count to throw away: SyncBatchNorm does not do without one
+                layer.num_batches_tracked = torch.zeros_like(tracked)
         try:
             yield
         finally:

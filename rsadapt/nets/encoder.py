@@ -100,8 +100,10 @@ def _resting(block: nn.Module) -> Iterator[None]:
     """Let running statistics stay as they are, by a weight of 0 of the batches that pass."""
     layers = [layer for layer in block.modules() if isinstance(layer, _BatchNorm)]
     before = [(layer.momentum, layer.num_batches_tracked) for layer in layers]
-    for layer in layers:
-        layer.momentum, layer.num_batches_tracked = 0.0, None
+    for layer, (_, tracked) in zip(layers, before, strict=True):
+        layer.momentum = 0.0
+        if tracked is not None:  # a count to throw away: SyncBatchNorm does not do without one
+            layer.num_batches_tracked = torch.zeros_like(tracked)
     try:
         yield
     finally:
