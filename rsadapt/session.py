@@ -60,6 +60,7 @@ class Session:
         self._run, self._progress = run, progress
         self._start: int = 0 if found is None else found.state["step"]
         self._saved = self._start
+        self._good = run.checkpoint if found is None else found.file
         self._keeper = checkpoints.Keeper(
             run, keep=training.keep, keep_every=training.keep_every, found=found
         )
@@ -155,7 +156,7 @@ class Session:
                 self._keeper.write(done, facts | state.gather(self._learner))
                 self._write_weights(done)
             ranks.wait()  # who left first could have the others ended before it is whole
-        self._saved = done
+        self._saved, self._good = done, self._run.checkpoint
 
     def _write_weights(self, done: int) -> None:
         """Write the network for other programs, unless it is there as of `done` steps."""
@@ -172,11 +173,10 @@ class Session:
         words = f"lower {' or '.join(lower)}{mixed}, and train anew"
         if not self._saved:
             return f"; nothing was saved; {words}"
-        run = self._run
         return (
-            f"; {run.checkpoint} holds the state of step {self._saved}, the last good one, from "
+            f"; {self._good} holds the state of step {self._saved}, the last good one, from "
             f"which --resume goes on as before; to go another way {words}, from there with "
-            f"--init {run.path}"
+            f"--init {self._run.path}"
         )
 
     # Watched

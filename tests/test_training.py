@@ -716,6 +716,22 @@ def test_diverging_run_stops_at_the_last_good_checkpoint_and_does_so_again(run, 
     assert all(value.isfinite().all() for value in kept.parts.network.state_dict().values())
 
 
+@pytest.mark.filterwarnings("ignore:.*damaged")
+def test_a_damaged_checkpoint_is_not_named_as_the_last_good_one(run, tmp_path):
+    changes = ["training.steps=30", "training.save_every=2"]
+    with pytest.raises(InterruptedTrainingError):
+        run("parts", *changes, progress=stop_at(3))
+    folder = RunFolder(tmp_path / "parts")
+    whole = folder.checkpoint.read_bytes()
+    folder.checkpoint.write_bytes(whole[: len(whole) // 2])
+    spoilt = folder.older_checkpoint(2)
+    weights = checkpoint.load(spoilt)
+    next(iter(weights["network"].values())).fill_(1e38)
+    checkpoint.save(spoilt, weights)
+    with pytest.raises(NonFiniteError, match=r"checkpoint-00000002\.pt holds the state of step 2"):
+        run("parts", *changes, resume=True)
+
+
 def test_discriminators_that_do_not_learn_are_told_once_and_written_down(run, tmp_path):
     rules = "method={name: output_space, discriminator_width: 4, discriminator_rate: 0}"
     change = [rules, "training.steps=43", "training.save_every=41"]
