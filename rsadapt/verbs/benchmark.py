@@ -27,6 +27,7 @@ GIVEN_APART = {"root": "--data", "seed": "--seeds", "init_from": "--init"}
 
 
 @ranks.together()
+@build.process_kept()
 def benchmark(
     name: str,
     data: Path,

@@ -31,6 +31,7 @@ SHOWN = 3
 
 
 @ranks.together()
+@build.process_kept()
 def compare(
     config: Path,
     methods: Sequence[str] = (),

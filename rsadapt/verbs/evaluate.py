@@ -16,6 +16,7 @@ Report = dict[str, Any]
 """What `ConfusionMatrix.to_dict` gives."""
 
 
+@build.process_kept()
 def evaluate(
     run: Path,
     *,

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rsadapt import build
 from rsadapt.adapt.batch_norm import Domain
 from rsadapt.config import FolderSettings
 from rsadapt.errors import ConfigError, MissingFileError, OutputExistsError
@@ -50,6 +51,7 @@ class ExportedNetwork:
     difference: float | None
 
 
+@build.process_kept()
 def export(
     run: Path,
     out: Path,

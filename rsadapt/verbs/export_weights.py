@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from rsadapt import build
 from rsadapt.model import load, network_of
 from rsadapt.weights import published_tensors, write_weights
 
 Names = Literal["own", "published"]
 
 
+@build.process_kept()
 def export_weights(run: Path, out: Path, *, names: Names = "published") -> Path:
     """Write the tensors of a run's segmentation network.
 

@@ -98,6 +98,7 @@ class Plan:
         return asdict(self) | {"run": str(self.run)}
 
 
+@build.process_kept()
 def plan(
     config: Path,
     *,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rsadapt import build
 from rsadapt.adapt.batch_norm import Domain
 from rsadapt.build import Use
 from rsadapt.config import Configuration, FolderSettings, PredictionSettings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rsadapt.infer.products import PolygonOptions
 
 
+@build.process_kept()
 def predict(
     run: Path,
     scenes: Sequence[Path | str],

@@ -1,10 +1,13 @@
 """Precision: what is set in the process, what is left of it, and what devices refuse."""
 
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
+import rsadapt
 from rsadapt import build, config
 from rsadapt.adapt import checkpoint
 from rsadapt.build import precision
@@ -83,6 +86,24 @@ def test_runs_leave_nothing_behind(settings, tmp_path):
     two = train_run(settings("device.precision=32-true"), tmp_path / "two")  # the same on a CPU
     states = [checkpoint.load(each.run.checkpoint)["network"] for each in (one, two)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_verbs_leave_nothing_behind(settings, tmp_path):
+    changes = ["device.precision=64-true", "device.threads=2", "device.deterministic=true"]
+    chosen, file = settings(*changes, "training.steps=1"), tmp_path / "pair.yaml"
+    file.write_text(yaml.safe_dump(chosen.model_dump()))
+    run = train_run(chosen, tmp_path / "run").run.path
+    scene = Path(chosen.root) / "target" / "scene_1.tif"
+    before = flags()
+    for verb in (
+        lambda: rsadapt.plan(file, out=tmp_path / "planned"),
+        lambda: rsadapt.evaluate(run),
+        lambda: rsadapt.predict(run, [scene], tmp_path / "maps"),
+        lambda: rsadapt.export_weights(run, tmp_path / "own.pth", names="own"),
+        lambda: rsadapt.compare(file, ["source_only"], out=tmp_path / "compared", first_steps=1),
+    ):
+        verb()
+        assert flags() == before
 
 
 def test_only_training_tries_which_algorithm_is_fastest(settings):
