@@ -234,7 +234,8 @@ def plan_table(plan: Values) -> Table:
     _row(table, "batch", f"{each}, {training['accumulate']} a step and process ({sides})")
     horizon = training["horizon"] or training["steps"]
     _row(table, "steps", f"{training['steps']:,}; rates reach zero at {horizon:,}")
-    _row(table, "computed", f"{plan['precision']} on {plan['device']}, {plan['processes']} process")
+    processes = f"{plan['processes']} process{'es' * (plan['processes'] > 1)}"
+    _row(table, "computed", f"{plan['precision']} on {plan['device']}, {processes}")
     parts = {name: size / 1e6 for name, size in plan["memory"].items()}
     total = parts.pop("total")
     rest = ", ".join(f"{_spaced(name)} {size:,.0f}" for name, size in parts.items())

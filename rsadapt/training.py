@@ -69,10 +69,7 @@ def train_run(
         LostProcessError: where another process of a distributed run ended.
         NonFiniteError: where a loss or a weight became NaN or infinite; nothing of that is saved.
     """
-    if settings.training.tensorboard:
-        from rsadapt.curves import writer_class
-
-        writer_class()  # told before anything is read, should it be missing
+    check_packages(settings)
     ranks.join()
     run = RunFolder(out) if ranks.first() else WatchedFolder(out)
     if not ranks.first():
@@ -114,6 +111,18 @@ def train_run(
         session.train()
     steps = settings.training.steps
     return Outcome(run, steps, run.validation(steps) or {}, run.feeding())
+
+
+def check_packages(settings: config.Configuration) -> None:
+    """Make sure, before anything is read, that what a run asks for is installed.
+
+    Raises:
+        MissingFileError: naming the package that is not.
+    """
+    if settings.training.tensorboard:
+        from rsadapt.curves import writer_class
+
+        writer_class()
 
 
 def prepare(

@@ -223,6 +223,18 @@ def test_a_mistake_is_told_once(trained):
     assert re.fullmatch(r"error: no recipe is called .nowhere.*\n", told)
 
 
+def test_a_dry_run_of_two_speaks_once(values, tmp_path):
+    file = tmp_path / "pair.yaml"
+    file.write_text(yaml.safe_dump(values))
+    command = ["-m", "rsadapt", "train", file, "--out", tmp_path / "run", "--dry-run"]
+    codes, ((out, err), silent) = finish(start(*command))
+    assert (codes, silent) == ([0, 0], ("", "")), err
+    assert "2 processes" in out
+    codes, said = finish(start(*command, "--set", "training.tile=512"))
+    assert codes == [1, 1]
+    assert "".join(err for _, err in said).count("error: ") == 1
+
+
 # Where they come from
 
 

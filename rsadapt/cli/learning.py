@@ -53,7 +53,15 @@ def train(
     from rsadapt.verbs.train import train as verb
 
     if dry_run:
-        _plan(config, resume=resume, out=out, data=data, init=init, assignments=assignments or ())
+        _plan(
+            config,
+            resume=resume,
+            out=out,
+            data=data,
+            init=init,
+            assignments=assignments or (),
+            tensorboard=tensorboard,
+        )
         return
     with console.progress() as progress:
         outcome = verb(

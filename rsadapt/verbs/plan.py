@@ -12,12 +12,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from rsadapt import build
+from rsadapt.adapt import ranks
 from rsadapt.adapt.trainer import Learner
 from rsadapt.data.frames import Frames
 from rsadapt.data.imagery import Imagery, Place
 from rsadapt.progress import Progress
 from rsadapt.run import RunFolder
-from rsadapt.training import prepare
+from rsadapt.training import check_packages, prepare
 from rsadapt.verbs.train import run_folder, run_settings
 
 
@@ -98,6 +99,7 @@ class Plan:
         return asdict(self) | {"run": str(self.run)}
 
 
+@ranks.together()
 @build.process_kept()
 def plan(
     config: Path,
@@ -106,6 +108,7 @@ def plan(
     data: Path | None = None,
     init: Path | str | None = None,
     assignments: Sequence[str] = (),
+    tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> Plan:
     """Check a training as `train` would before its first step, and say what it would do.
@@ -119,15 +122,19 @@ def plan(
         data: the folder of the data, in place of the one that the configuration names.
         init: a run or weight file to start from, "imagenet" (torchvision's) or "random".
         assignments: "dotted.key=value" changes to the configuration.
+        tensorboard: whether it would write curves.
         progress: called with a task's name, units done and units in all.
 
     Raises:
         RsadaptError: for anything wrong with the configuration, the data or the folder.
     """
-    settings = run_settings(config, data=data, init=init, assignments=assignments)
+    settings = run_settings(
+        config, data=data, init=init, assignments=assignments, tensorboard=tensorboard
+    )
+    check_packages(settings)
     folder = run_folder(config, out)
     RunFolder(folder).check_free()
-    places, learner, facts = prepare(settings, {}, progress)
+    places, learner, facts = prepare(settings, {}, progress if ranks.first() else None)
     networks = {"network": learner.parts.network, **learner.parts.others}
     return Plan(
         run=folder,

@@ -50,24 +50,30 @@ def train(
         InterruptedTrainingError: after Ctrl-C or SIGTERM, once the state is saved.
         NonFiniteError: where a loss or a weight became NaN or infinite; nothing of that is saved.
     """
-    settings = run_settings(config, data=data, init=init, assignments=assignments)
-    if tensorboard:
-        settings = parse(
-            change(settings.model_dump(), {"training.tensorboard": True}), where=config
-        )
+    settings = run_settings(
+        config, data=data, init=init, assignments=assignments, tensorboard=tensorboard
+    )
     return train_run(
         settings, run_folder(config, out), resume=resume, progress=progress, watch=watch
     )
 
 
 def run_settings(
-    config: Path, *, data: Path | None, init: Path | str | None, assignments: Sequence[str]
+    config: Path,
+    *,
+    data: Path | None,
+    init: Path | str | None,
+    assignments: Sequence[str],
+    tensorboard: bool,
 ) -> Configuration:
     """The settings that a run is trained with; see `train` for the arguments."""
     settings = build.configuration(config, assignments, data=data)
-    if init is None:
-        return settings
-    return _started_from(str(init), settings, where=f"{config}, --init {init}")
+    if init is not None:
+        settings = _started_from(str(init), settings, where=f"{config}, --init {init}")
+    if tensorboard:
+        fields = {"training.tensorboard": True}
+        settings = parse(change(settings.model_dump(), fields), where=config)
+    return settings
 
 
 def run_folder(config: Path, out: Path | None) -> Path:

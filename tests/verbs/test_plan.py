@@ -1,6 +1,7 @@
 """A dry run checks what a run would, writes nothing, and says what would run."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,16 @@ def test_what_train_refuses_a_plan_refuses(configuration, trained, tmp_path):
         plan(configuration, out=tmp_path / "run", assignments=["training.step=1"])
     with pytest.raises(DataError, match="tile"):
         plan(configuration, out=tmp_path / "run", assignments=["training.tile=512"])
+
+
+@pytest.mark.parametrize("asked", [["--tensorboard"], ["--set", "training.tensorboard=true"]])
+def test_dry_run_asks_for_what_curves_need(configuration, tmp_path, monkeypatch, asked):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
+    command = ["train", str(configuration), "--out", str(tmp_path / "run"), *asked]
+    for way in (["--dry-run"], []):
+        refused = CliRunner().invoke(app, [*command, *way])
+        assert refused.exit_code == 1
+        assert "the package tensorboard is not installed" in refused.output
 
 
 def test_dry_run_shows_a_table(configuration, tmp_path):
