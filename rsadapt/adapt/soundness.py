@@ -1,6 +1,9 @@
-"""Whether a run is sound: its losses and weights are finite, asked of the device now and then."""
+"""Whether a run is sound: losses, weights, statistics are finite, asked of the device at times."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,20 +45,15 @@ class Soundness:
         """Make sure, before the state after `step` steps is saved, that all of it is finite.
 
         Raises:
-            NonFiniteError: naming the first step where a loss was not, or the weight that is not.
+            NonFiniteError: naming the first step where a loss was not, or the weight or statistic
+                that is not.
         """
         self.check_losses()
-        networks = {"network": self._parts.network, **self._parts.others}
-        tensors = {
-            f"{name}.{key}": tensor
-            for name, network in networks.items()
-            for key, tensor in network.state_dict().items()
-            if tensor.is_floating_point()
-        }
+        tensors = dict(_kept(self._parts))
         finite = torch.stack([tensor.isfinite().all() for tensor in tensors.values()])
         for name, sound in zip(tensors, finite.tolist(), strict=True):
             if not sound:
-                raise NonFiniteError(step, f"the weight {name}")
+                raise NonFiniteError(step, name)
 
     def check_losses(self) -> None:
         """Make sure that every loss so far was finite, in every process.
@@ -68,3 +66,24 @@ class Soundness:
         if step != NEVER:
             names = [name for name, when in zip(self._names, first, strict=True) if when == step]
             raise NonFiniteError(step, f"the loss {', '.join(names)}")
+
+
+def _kept(parts: Parts) -> Iterator[tuple[str, Tensor]]:
+    """All that a checkpoint holds of networks, statistics and memories, each with what it is."""
+    holders: Mapping[str, Any] = {"network": parts.network, **parts.others, **parts.memory}
+    for name, holder in holders.items():
+        for key, tensor in _floats(holder.state_dict()):
+            yield f"the weight {name}{key}", tensor
+    for key, tensor in parts.statistics.state_dict().items():
+        if tensor.is_floating_point():
+            yield f"the target's statistic {key}", tensor
+
+
+def _floats(state: Any) -> Iterator[tuple[str, Tensor]]:
+    """The floating-point tensors of a nested state, each with its path, such as ".layer.weight"."""
+    if isinstance(state, Tensor) and state.is_floating_point():
+        yield "", state
+    if isinstance(state, Mapping):
+        for name, inner in state.items():
+            for path, tensor in _floats(inner):
+                yield f".{name}{path}", tensor

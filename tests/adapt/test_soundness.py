@@ -9,6 +9,7 @@ from torch import nn
 from rsadapt.adapt.batch_norm import DomainStatistics
 from rsadapt.adapt.method import Parts
 from rsadapt.adapt.soundness import Soundness
+from rsadapt.adapt.teacher import Teacher
 from rsadapt.errors import NonFiniteError
 
 
@@ -52,4 +53,25 @@ def test_weights_and_statistics_are_named(parts, network, name):
     found = {"network": parts.network, **parts.others}[network].state_dict()[name]
     found.view(-1)[0] = math.inf
     with pytest.raises(NonFiniteError, match=f"^step 5: the weight {network}.{name} became"):
+        Soundness(parts).check(5)
+
+
+def test_the_targets_statistics_and_what_is_remembered_are_named_too():
+    def bare():
+        network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+        return network, DomainStatistics(network, "per_domain")
+
+    (network, statistics), taught = bare(), Teacher(*bare())
+    parts = Parts(network, lambda x, _: x, statistics, memory={"teacher": taught})
+    Soundness(parts).check(5)
+    taught.statistics.state_dict()["1.running_var"][0] = math.nan
+    with pytest.raises(
+        NonFiniteError, match=r"^step 5: the weight teacher\.statistics\.1\.running_var became"
+    ):
+        Soundness(parts).check(5)
+    statistics.state_dict()["1.running_mean"][0] = math.inf
+    taught.copy(network, bare()[1])
+    with pytest.raises(
+        NonFiniteError, match=r"^step 5: the target's statistic 1\.running_mean became"
+    ):
         Soundness(parts).check(5)
