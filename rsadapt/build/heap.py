@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 
 M_MMAP_THRESHOLD = -3
 """The number of glibc's parameter, from its malloc.h."""
@@ -19,6 +20,8 @@ def give_back_large_tensors() -> None:
     Left alone, glibc learns to keep it in a heap whose holes are not always filled again. That
     concerns the whole process and cannot be undone; another C library is left as it is.
     """
+    if os.name != "posix":  # Windows has no library of the process itself
+        return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, LARGE)

@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from rsadapt.build import heap
 
 PROGRAM = """
 import sys, torch
@@ -32,3 +35,15 @@ def test_memory_of_a_large_tensor_goes_back_to_the_system():
         found[how] = int(subprocess.run(command, check=True, capture_output=True).stdout)
     assert found["given back"] > 15 * 1024
     assert found["kept"] < 1024
+
+
+def test_windows_and_libraries_without_mallopt_are_left_as_they_are(monkeypatch):
+    def refused(name):
+        raise TypeError("bad argument type for built-in operation")  # as Windows does
+
+    monkeypatch.setattr(heap, "os", SimpleNamespace(name="nt"))
+    monkeypatch.setattr(heap, "ctypes", SimpleNamespace(CDLL=refused))
+    heap.give_back_large_tensors()
+    monkeypatch.setattr(heap, "os", SimpleNamespace(name="posix"))
+    monkeypatch.setattr(heap, "ctypes", SimpleNamespace(CDLL=lambda name: object()))
+    heap.give_back_large_tensors()
