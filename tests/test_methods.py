@@ -68,6 +68,7 @@ def test_it_learns_from_imagery_with_nodata_and_never_from_target_labels(
     assert len(lines) == 4
     assert all(math.isfinite(loss) for line in lines for loss in line["losses"].values())
     searchable(lines[-1])
+    assert ("share_target" in lines[-1]["figures"]) is bool(METHODS[name].target_weights)
 
 
 def fully_valid(path):

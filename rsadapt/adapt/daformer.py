@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from rsadapt.adapt.dacs import Dacs
 from rsadapt.adapt.kit import Kit, Remembered
-from rsadapt.adapt.mean_teacher import teacher_of
+from rsadapt.adapt.mean_teacher import source_shares, teacher_of
 from rsadapt.adapt.method import Backward, Losses, Parts, by_level, weighted_sum
 from rsadapt.adapt.ranks import mean_over_ranks
 from rsadapt.errors import ConfigError
@@ -91,7 +91,11 @@ class Daformer(Dacs):
         apart = (features[-1] - _initial_features(parts, source)).norm(dim=1)
         distance = mean_over_ranks((apart * counted).sum(), counted.sum(), of=counted)
         backward(weighted_sum(self.segmentation, losses) + self.feature_distance * distance)
-        return by_level("segmentation", losses) | {"feature_distance": distance.detach()}
+        return (
+            by_level("segmentation", losses)
+            | {"feature_distance": distance.detach()}
+            | source_shares(parts, levels, source)
+        )
 
 
 def dominated(

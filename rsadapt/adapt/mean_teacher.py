@@ -10,8 +10,7 @@ from annotated_types import Ge, Interval
 from torch import Tensor
 
 from rsadapt.adapt import ranks
-from rsadapt.adapt.adversarial import valid_share
-from rsadapt.adapt.figures import class_shares
+from rsadapt.adapt.adversarial import domain_shares
 from rsadapt.adapt.kit import Kit, Remembered
 from rsadapt.adapt.losses import IGNORE_INDEX, segmentation_loss
 from rsadapt.adapt.method import (
@@ -95,8 +94,8 @@ class MeanTeacher(Method):
 
         Returns:
             "segmentation_N" and "taught_N" of each level, unweighted, and what children add. Of a
-            watched step "share_confident" of the target's pixels, and "share_taught" of each class
-            in what the teacher says, too.
+            watched step "share_confident" of the target's pixels, and of each class "share_source"
+            in the network's predictions and "share_target" in the teacher's, too.
         """
         target = needed(target)
         random = parts.random()
@@ -109,14 +108,15 @@ class MeanTeacher(Method):
         losses |= self.learn_lesson(parts, source, lesson, random, backward)
         if parts.watched:
             losses["share_confident"] = lesson.weight.amax()
-            losses["share_taught"] = class_shares(cells, valid_share(target.valid, cells))
+            losses |= domain_shares(target=(cells, target))
         return losses
 
     def learn_labels(self, parts: Parts, source: Batch, backward: Backward) -> Losses:
         """Learn what is labelled."""
-        losses = parts.segmentation_losses(parts.cells(source, "source"), source)
+        levels = parts.cells(source, "source")
+        losses = parts.segmentation_losses(levels, source)
         backward(weighted_sum(self.segmentation, losses))
-        return by_level("segmentation", losses)
+        return by_level("segmentation", losses) | source_shares(parts, levels, source)
 
     def lesson(self, parts: Parts, target: Batch, cells: Tensor) -> Lesson:
         """What the teacher says of clean target images, and how sure it is of them together.
@@ -184,6 +184,11 @@ class MeanTeacher(Method):
         ]
         backward(weight * weighted_sum(self.segmentation, losses))
         return [loss.detach() for loss in losses]
+
+
+def source_shares(parts: Parts, levels: list[Tensor], source: Batch) -> Losses:
+    """The figure "share_source" of a watched step, see `domain_shares`; nothing of another."""
+    return domain_shares(source=(levels[-1], source)) if parts.watched else {}
 
 
 def teacher_of(parts: Parts, name: str = "teacher") -> Teacher:

@@ -12,6 +12,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from rsadapt.adapt.adversarial import domain_shares
 from rsadapt.adapt.figures import class_shares
 from rsadapt.adapt.kit import Kit, Remembered
 from rsadapt.adapt.losses import PIECE, entropy_loss, sum_over_samples
@@ -141,11 +142,13 @@ class SelfTraining(Method):
         Returns:
             "segmentation_N" and "pseudo_N" of each level, the latter with its `kld`; "entropy_N",
             relative as MinEnt's, where that is weighed. Of a watched step the "round", counted
-            from 1, "share_labelled" of the valid target pixels, also by class, and each class's
-            "threshold".
+            from 1, "share_labelled" of the valid target pixels, also by class, each class's
+            "threshold", and "share_source" and "share_target" of it in the main level's
+            predictions.
         """
         target = needed(target)
-        seg = parts.segmentation_losses(parts.cells(source, "source"), source)
+        source_levels = parts.cells(source, "source")
+        seg = parts.segmentation_losses(source_levels, source)
         backward(weighted_sum(self.segmentation, seg))
 
         labels = self.label(parts, _log_probabilities(parts, target), target.valid)
@@ -166,7 +169,10 @@ class SelfTraining(Method):
             weight = self.entropy * math.log(aims.shape[1])
             pseudo = [a + weight * b for a, b in zip(pseudo, entropy, strict=True)]
         backward(weighted_sum(self.pseudo, pseudo))
-        return losses | (self._figures(parts, labels, target) if parts.watched else {})
+        if parts.watched:
+            losses |= self._figures(parts, labels, target)
+            losses |= domain_shares(source=(source_levels[-1], source), target=(levels[-1], target))
+        return losses
 
     def after(self, parts: Parts) -> None:
         """Begin the next round where the last step ended one."""

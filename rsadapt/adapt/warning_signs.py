@@ -43,7 +43,7 @@ EXPECTED_SHARE = 0.01
 VANISHED = 0.01
 """Of the share that is expected of a class, what is left of it."""
 
-WEIGHTS = ("adversarial", "entropy")
+WEIGHTS = ("adversarial", "entropy", "pseudo", "taught", "masked")
 """Losses of the target by the name that they have in the log and their weights in the settings."""
 
 SETTLING = 4

@@ -205,8 +205,9 @@ def test_losses_and_figures_by_name():
     said = rule.step(parts, *make_batches(), lambda loss: loss.backward())
     kinds = ("segmentation", "taught", "masked")
     levels = {f"{kind}_{level}" for kind in kinds for level in (1, 2)}
-    assert set(said) == levels | {"feature_distance", "share_confident", "share_taught"}
-    assert said["share_taught"].sum().item() == pytest.approx(1)
+    shares = {"share_source", "share_target"}
+    assert set(said) == levels | shares | {"feature_distance", "share_confident"}
+    assert all(said[name].sum().item() == pytest.approx(1) for name in shares)
     assert 0 <= said["share_confident"] <= 1
 
 

@@ -102,6 +102,8 @@ def test_class_that_left_the_target_has_vanished():
     [
         ("adversarial_1", "lower method.adversarial"),
         ("entropy_1", "lower method.entropy"),
+        ("pseudo_1", "lower method.pseudo"),
+        ("taught_1", "lower method.taught"),
         ("other", "lower the weight of the target's losses"),
     ],
 )
