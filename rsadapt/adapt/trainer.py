@@ -122,8 +122,9 @@ def train(
 
     Ctrl-C and SIGTERM let the step at hand finish, save, and end the training; of several processes
     one that gets the signal is enough. Where the first batches of a step cannot be had, the state
-    is saved, too, unless other processes train along. What is not finite is never saved; losses are
-    looked at when they are logged and saved, so that no step waits.
+    is saved, too, unless other processes train along; amid a step of several pairs it is not. What
+    is not finite is never saved; losses are looked at when they are logged and saved, so that no
+    step waits.
 
     Args:
         learner: networks, optimisers and method, set up.
