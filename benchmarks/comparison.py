@@ -59,6 +59,9 @@ COST_STEPS = (10, 50)
 TRANSLATIONS: dict[str, dict[str, Any]] = {"cyclegan": CYCLEGAN, "fcan": FCAN}
 """Rows whose source is translated before; what that takes comes on top, see translation.py."""
 
+FEWER = {"banepa-kampala": 16}
+"""Steps of FCAN's images on pairs whose source is large: there eight times as many pixels."""
+
 GAPS = {"procedural": "full", "radiometric": "radiometric", "no-gap": "none"}
 """Pairs that are drawn, of each seed another, by their gap."""
 REAL = ("kampala-banepa", "banepa-kampala")
@@ -82,7 +85,7 @@ def main() -> None:
     for seed in options.seeds:
         run_study(with_predecessors(rows, ["first"]), [seed], base, runs, progress=_tell)
         for name in TRANSLATIONS.keys() & {row.name for row in picked}:
-            _translate(name, base(seed) | {"seed": seed}, runs)
+            _translate(name, options.pair, base(seed) | {"seed": seed}, runs)
         run_study(picked, [seed], base, runs, progress=_tell)
     reported = {row.name: row for row in rows if row.reported}
     results, others = finished(list(reported.values()), base, runs)
@@ -190,7 +193,7 @@ def _base(pair: str, values: Values, out: Path) -> Callable[[int], Values]:
     return drawn if pair in GAPS else linked
 
 
-def _translate(by: str, values: Values, runs: Path) -> None:
+def _translate(by: str, pair: str, values: Values, runs: Path) -> None:
     """Write the source's scenes in the target's look, where they are not there yet."""
     folder = Path(values["root"]) / by
     if (folder / REPORT).exists():
@@ -198,7 +201,8 @@ def _translate(by: str, values: Values, runs: Path) -> None:
     chosen: Values = TRANSLATIONS[by] | {"by": by}
     if by == "fcan":
         seen = runs / f"seed-{values['seed']}" / "first"
-        chosen["fcan"] = FCAN["fcan"] | {"weights": str(seen)}
+        steps = FEWER.get(pair, FCAN["fcan"]["iterations"])
+        chosen["fcan"] = FCAN["fcan"] | {"weights": str(seen), "iterations": steps}
     file = folder.with_suffix(".yaml")
     file.write_text(yaml.safe_dump(values | {"translation": chosen}), encoding="utf-8")
     translate(file, out=folder, resume=folder.exists(), progress=_tell)
