@@ -26,6 +26,8 @@ STRETCH = (2.0, 98.0)
 BLANK = 255
 """Grey value, white, of pixels without data or label."""
 
+MANY_BARS = 10
+"""More of them stand closer, with names upright."""
 LEAST_WIDTH = 6.0
 """Inches of a chart of few rows: what its title takes."""
 
@@ -204,7 +206,8 @@ def beside(
         published: by row, what others report (0..1).
         title: of the figure.
     """
-    width = max(LEAST_WIDTH, 1.2 * len(measured) + 2)
+    many = len(measured) > MANY_BARS
+    width = max(LEAST_WIDTH, (0.5 if many else 1.2) * len(measured) + 2)
     figure = Figure(figsize=(width, 3.8), layout="constrained")
     axis: Axes = figure.subplots()
     heights = {row: 100 * mean for row, (mean, _) in measured.items()}
@@ -221,7 +224,7 @@ def beside(
     axis.set_ylim(0, 100)
     axis.set_ylabel("mIoU, %")
     axis.set_title(title)
-    axis.tick_params(axis="x", rotation=30)
+    axis.tick_params(axis="x", rotation=90 if many else 30)
     axis.legend(frameon=False)
     _save(figure, path)
 
