@@ -41,6 +41,11 @@ SCORES = (
     "target's validation part."
 )
 
+COST = (
+    "Seconds pass for other work on the machine, too. Memory is the most that the whole process "
+    "had taken by then, so that rows which one process trained after one another share it."
+)
+
 UNLABELLED = (
     "**The target has no labels to score with. The figures below are those of validators, which "
     "need none: they say how sure and how consistent a network is, and not how often it is right.**"
@@ -245,7 +250,8 @@ def _markdown(
             "last column was chosen with the target's labels, which nobody has who adapts.",
             _within_table(comparison.within_runs(judged)),
         ]
-    parts += ["## Cost", _cost_table(costs), "## What the runs state", facts_markdown(records)]
+    parts += ["## Cost", COST, _cost_table(costs)]
+    parts += ["## What the runs state", facts_markdown(records)]
     if compared.refused:
         reasons = "; ".join(compared.refused.values())
         parts.append(f"Not possible with this configuration: {reasons}.")

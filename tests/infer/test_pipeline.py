@@ -131,7 +131,7 @@ def test_tiled_is_whole_and_every_row_comes_once(shape, tiled, blending, batch, 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(5, 20), st.data())
 @settings(deadline=None, max_examples=60)
 def test_cropped_tiles_of_a_network_that_sees_less_than_the_overlap(height, width, tile, data):
-    """Every pixel is exactly what the whole image at once would give; on its own border, too."""
+    """Every pixel has the class that the whole image at once gives; on its own border, too."""
     overlap = data.draw(st.integers(4, tile - 1))
     raster = scene(height, width)
     found, _ = predicted(
@@ -140,6 +140,9 @@ def test_cropped_tiles_of_a_network_that_sees_less_than_the_overlap(height, widt
     expected = whole(raster, seeing_two_pixels_around)
     mask = torch.from_numpy(raster.valid)
     torch.testing.assert_close(found[:, mask], expected[:, mask], rtol=0, atol=2e-6)
+    first, second = expected.topk(2, dim=0).values
+    apart = mask & (first - second > 4e-6)  # nearer ones may change places by rounding
+    assert torch.equal(found.argmax(0)[apart], expected.argmax(0)[apart])
 
 
 def of_cells(images):
