@@ -1,8 +1,6 @@
 """How much adaptation brings: methods compared over seeds, on procedural and on real imagery.
 
     python benchmarks/adaptation.py procedural --out runs/procedural --seeds 0 1 2 3 4
-    python benchmarks/adaptation.py radiometric --out runs/radiometric --seeds 0 1
-    python benchmarks/adaptation.py no-gap --out runs/no-gap --seeds 0 1
     python benchmarks/adaptation.py streets --out runs/streets --seeds 0 1 2 3 4
     python benchmarks/adaptation.py kampala-banepa --out runs/kampala-banepa --seeds 0 1 2
     python benchmarks/adaptation.py kampala-tiles --out runs/kampala-tiles --seeds 0 1 2
@@ -50,20 +48,6 @@ TILES_ROWS = ("source-only", "weight-zero", "multi-level")
 FEATURE_WEIGHT = 0.01
 """Of the adversarial loss on features, at the main level; see README.md here for what was tried."""
 
-STYLES: dict[str, dict[str, Any]] = {
-    "histogram": {"name": "histogram"},
-    "histogram-domain": {"name": "histogram", "scope": "domain"},
-    "reinhard": {"name": "reinhard"},
-    "reinhard-covariance": {"name": "reinhard", "match": "covariance"},
-    "fda": {"name": "fda", "beta": 0.01},
-}
-"""Rows of supervised training on source samples that look like target samples."""
-
-STYLED = ("radiometric", "no-gap")
-"""Pairs that show what style transfer is worth."""
-STYLED_ROWS = ("source-only", "adapted-batch-norm", "target-trained")
-"""What they are set beside."""
-
 STREETS_FIRST = {"training.steps": 400, "optimiser.rate": 0.002}
 """First part of the streets' schedule."""
 
@@ -71,8 +55,6 @@ Values = dict[str, Any]
 
 WORLDS: dict[str, Callable[[Path, int], object]] = {
     "procedural": lambda folder, seed: write_world(folder, seed=seed),
-    "radiometric": lambda folder, seed: write_world(folder, seed=seed, gap="radiometric"),
-    "no-gap": lambda folder, seed: write_world(folder, seed=seed, gap="none"),
     "streets": lambda folder, seed: write_streets(folder, seed=seed),
 }
 """Draws a pair's imagery of a seed into a folder."""
@@ -84,10 +66,7 @@ def main() -> None:
     values = config.load_yaml(config.recipe(_recipe(options.pair)))
     first = STREETS_FIRST if options.pair == "streets" else FROM_SCRATCH
     rows = list(standard_rows(values, first=first).values())
-    if options.pair in STYLED:
-        rows[-2:-2] = style_rows(rows)
-        rows = with_predecessors(rows, [*STYLES, *STYLED_ROWS])
-    elif options.pair == "streets":
+    if options.pair == "streets":
         rows[-2:-2] = further_rows(values)
     elif options.pair == "kampala-tiles":
         rows = with_predecessors(rows, TILES_ROWS)
@@ -132,19 +111,10 @@ def further_rows(values: Values) -> list[Row]:
     ]
 
 
-def style_rows(rows: Sequence[Row]) -> list[Row]:
-    """Source-only's second part on samples of another look, a row for each style."""
-    (plain,) = (row for row in rows if row.name == "source-only")
-    return [
-        Row(name, plain.changes | {"style": style}, after=plain.after)
-        for name, style in STYLES.items()
-    ]
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     real = ["kampala-banepa", "banepa-kampala", "kampala-tiles"]
-    pairs = ["procedural", *STYLED, "streets", *real]
+    pairs = ["procedural", "streets", *real]
     parser.add_argument("pair", choices=pairs)
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[])
@@ -154,7 +124,7 @@ def _options() -> argparse.Namespace:
 
 
 def _recipe(pair: str) -> str:
-    return "demo" if pair in ("procedural", *STYLED) else pair
+    return "demo" if pair == "procedural" else pair
 
 
 def _base(options: argparse.Namespace, values: Values) -> Callable[[int], Values]:
