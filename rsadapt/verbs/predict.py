@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from rsadapt import build
 from rsadapt.adapt.batch_norm import Domain
-from rsadapt.build import Use
 from rsadapt.config import Configuration, FolderSettings, PredictionSettings
 from rsadapt.errors import ConfigError
 from rsadapt.infer.sharing import Sharing
@@ -105,7 +104,7 @@ def predict(
         OutputExistsError: for results that are already there, or scenes of one name.
     """
     sharing = Sharing(cluster, workers, devices)
-    use = Use(device, threads)
+    use = build.Use(device, threads)
     model = open_model(run, recipe=recipe, assignments=assignments, use=use, progress=progress)
     changed = _changed(model.facts.settings, prediction or {})
     if isinstance(model.facts.settings.target, FolderSettings):
