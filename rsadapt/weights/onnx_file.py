@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import io
 import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -90,23 +90,23 @@ def onnx_network(network: DeepLab, scaling: Scaling, *, tile: int) -> bytes:
     import onnx
 
     whole = _WithScaling(network, scaling, tile).eval()
-    with TemporaryDirectory() as folder, warnings.catch_warnings():
+    file = io.BytesIO()
+    with warnings.catch_warnings():
         # The older exporter warns that it is that, and of checks of shapes that it does not record.
         # The newer one (dynamo=True) needs two more packages and writes version 10 of the format,
         # which onnxruntime 1.17 refuses.
         warnings.simplefilter("ignore")
-        file = Path(folder) / "network.onnx"
         torch.onnx.export(
             whole,
             (torch.zeros(1, network.bands, tile, tile),),
-            file,
+            file,  # type: ignore[arg-type] # the newer one alone wants a path
             dynamo=False,
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
         )
-        model = onnx.load(file)
+    model = onnx.load_from_string(file.getvalue())
     sizes = model.graph.output[0].type.tensor_type.shape.dim[1:]
     for place, size in zip(sizes, (network.classes, tile, tile), strict=True):
         place.dim_value = size  # which the exporter does not work out, and Deepness asks for
