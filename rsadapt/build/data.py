@@ -43,6 +43,8 @@ STREAM_SEEDS: dict[Domain, int] = {"source": 1, "target": 2}
 """Added to a thousand times the run's seed, so that no two streams of any runs are alike."""
 STYLE_SEEDS: dict[Domain, int] = {"source": 3, "target": 4}
 """The same for samples that say what their domain looks like."""
+STYLED_SEED = 5
+"""The same for the draw of those that get the target's look."""
 
 DATASETS = {"gta5": GTA5, "synthia": SYNTHIA, "cityscapes": CITYSCAPES, "synscapes": SYNSCAPES}
 """Data sets of image folders by the name that a configuration gives them; Cross-City is one for
@@ -372,7 +374,12 @@ def _styling(
 
     looks = shown("target", scratch)
     return styling(
-        style, shown("source", None), looks, source=normalise["source"], target=normalise["target"]
+        style,
+        shown("source", None),
+        looks,
+        source=normalise["source"],
+        target=normalise["target"],
+        seed=1000 * settings.seed + STYLED_SEED,
     )
 
 

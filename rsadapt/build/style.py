@@ -14,7 +14,7 @@ from rsadapt.data.style import (
     match,
     match_spectrum,
 )
-from rsadapt.data.styling import LikeDomain, LikeSample, Restyle, Styling, in_units, pool
+from rsadapt.data.styling import LikeDomain, LikeSample, OfSome, Restyle, Styling, in_units, pool
 from rsadapt.geo.normalise import Normaliser
 
 
@@ -25,6 +25,7 @@ def styling(
     *,
     source: Normaliser,
     target: Normaliser,
+    seed: int,
 ) -> Styling:
     """What gives samples of the source the look of the target.
 
@@ -34,6 +35,7 @@ def styling(
         looks: samples of the target, likewise.
         source: how the source is standardised.
         target: how the target is.
+        seed: of the draw of samples, where not all are changed.
     """
     restyle: Restyle
     if isinstance(style, config.FdaSettings):
@@ -43,6 +45,8 @@ def styling(
     else:
         pixels = in_units(pool(ours), source, target)
         restyle = LikeDomain(_fit(style)(pixels, pool(looks)))
+    if style.share < 1:
+        restyle = OfSome(restyle, style.share, seed)
     return Styling(restyle, source=source, target=target)
 
 

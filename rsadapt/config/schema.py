@@ -341,11 +341,16 @@ changed otherwise; or one change, which matches all of the source with all of th
 of each), is that of all samples."""
 
 
+Styled = Annotated[float, Field(gt=0, le=1)]
+"""The share of the source's samples that are changed, drawn by (seed, number)."""
+
+
 class HistogramSettings(Settings):
     """Each band gets the target's distribution of values."""
 
     name: Literal["histogram"]
     scope: Scope = "sample"
+    share: Styled = 1.0
 
 
 class ReinhardSettings(Settings):
@@ -353,6 +358,7 @@ class ReinhardSettings(Settings):
 
     name: Literal["reinhard"]
     scope: Scope = "sample"
+    share: Styled = 1.0
     match: Literal["bands", "covariance"] = "bands"
     """The mean and standard deviation of each band, or means and covariances of all together."""
 
@@ -364,6 +370,7 @@ class FdaSettings(Settings):
     beta: Annotated[float, Field(ge=0, lt=0.5)] = 0.01
     """Half the width of the window of low frequencies, as a share of an image's shorter side,
     rounded down to whole ones; the mean is always in it. Published are 0.01, 0.05 and 0.09."""
+    share: Styled = 1.0
 
 
 StyleSettings = HistogramSettings | ReinhardSettings | FdaSettings

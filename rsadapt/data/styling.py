@@ -49,6 +49,23 @@ class LikeDomain:
         return changed(image, valid, self.change)
 
 
+@dataclass(frozen=True)
+class OfSome:
+    """Changes a share of the samples and leaves the others as they are.
+
+    Which those are, is a function of `seed` and their number.
+    """
+
+    restyle: Restyle
+    share: float
+    seed: int
+
+    def __call__(self, image: Image, valid: Valid, number: int) -> Image:
+        """Change an image, or do not."""
+        drawn = np.random.default_rng([self.seed, number]).random() < self.share
+        return self.restyle(image, valid, number) if drawn else image
+
+
 def pool(samples: SampleSource) -> Pixels:
     """Valid pixels of a domain's first samples, spread over each: float64 [bands, pixels]."""
     parts = []

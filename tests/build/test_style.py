@@ -118,7 +118,7 @@ def test_one_change_for_all_bends_bands_as_the_target_does(values, world, tmp_pa
     assert np.mean(left) < 0.7 * np.mean(before)  # pools of random windows differ a little
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", [*STYLES, "{name: reinhard, share: 0.5}"])
 def test_styled_samples_depend_on_seed_and_number_alone(values, style):
     changes = [f"style={style}", "training.augment=[dihedral, noise]"]
     once, again, other = (samples(values, *changes, f"seed={seed}")[0] for seed in (1, 1, 2))
@@ -131,6 +131,23 @@ def test_styled_samples_depend_on_seed_and_number_alone(values, style):
     assert torch.equal(next(here).image, next(there).image)
     for batches in (here, there):
         batches.close()
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_share_of_the_samples_is_styled_and_the_others_stay(values, style):
+    """In numbers that each domain standardises by itself."""
+    changes = ["training.augment=[]", "normalise_by=region"]
+    plain, _ = samples(values, *changes)
+    styled, _ = samples(values, *changes, f"style={style}")
+    some, _ = samples(values, *changes, f"style={style[:-1]}, share: 0.25}}")
+    drawn = 0
+    for number in range(40):
+        image = some[number].image
+        if torch.equal(image, styled[number].image):
+            drawn += 1
+        else:
+            assert torch.allclose(image, plain[number].image, atol=1e-5)
+    assert 4 <= drawn <= 16  # 10 are to be expected; two standard deviations are 5.5
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -161,6 +178,7 @@ def test_no_style_is_the_default_and_the_record_says_which_there_is(values):
     [
         ("{name: fda, betta: 0.1}", r"unknown key 'style\.betta'; did you mean 'beta'\?"),
         ("{name: fda, beta: 0.5}", r"'style\.beta': input should be less than 0\.5, found 0\.5"),
+        ("{name: fda, share: 0}", r"'style\.share': input should be greater than 0, found 0"),
         ("{name: cyclegan}", "'histogram', 'reinhard', 'fda'"),
         ("{beta: 0.1}", "'style'.*'name'"),
         ("histogram", "'style'"),
