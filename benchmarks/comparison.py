@@ -4,12 +4,13 @@
     python benchmarks/comparison.py procedural --out runs/comparison --seeds 0 1 2 3 4
     python benchmarks/comparison.py kampala-banepa --out runs/comparison --seeds 0 1 2
 
-The first measures seconds a step of every row of configs/rows/demo.yaml and keeps them in
-results/comparison-cost.json; the others give each row as many steps as they allow, so that a run
-can be made again anywhere. Runs that are finished are kept and broken ones go on; several processes
-may share the folder, with other seeds each. Real scenes are translated once, by the first seed;
-start others after that. Every call ends by writing the report of all runs that are done; without
-`--seeds` it does nothing else. See README.md here for the method.
+The first measures seconds a step of every row of configs/rows/demo.yaml, or of those after --rows
+beside what is known, and keeps them in results/comparison-cost.json; the others give each row as
+many steps as they allow, so that a run can be made again anywhere. Runs that are finished are kept
+and broken ones go on; several processes may share the folder, with other seeds each. Real scenes
+are translated once, by the first seed; start others after that. Every call ends by writing the
+report of all runs that are done; without `--seeds` it does nothing else. See README.md here for
+the method.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ REAL_MINUTES = 0.6
 
 BUDGET = (
     "Every row has {seconds:g} seconds of one thread ({hours:.3f} hours), in as many steps as were "
-    "measured to fit, after a supervised first part that all share; adapted_batch_norm follows "
-    "source_only. What it took beside other work is under Cost."
+    "measured to fit, after a supervised first part that all share; adapted statistics follow "
+    "what they adapt. What it took beside other work is under Cost."
 )
 """In the report's words."""
 
@@ -74,7 +75,7 @@ def main() -> None:
     options = _options()
     out = options.out.resolve()
     if options.pair == "cost":
-        _keep_cost(out / "cost")
+        _keep_cost(out / "cost", options.rows)
         return
     values = _values(options.pair)
     minutes = REAL_MINUTES if options.pair in REAL else MINUTES
@@ -159,11 +160,16 @@ def _timed(rows: Sequence[Row], values: Values, minutes: float) -> list[Row]:
     timed = []
     for row in rows:
         changes = row.changes
-        if row.reported and row.name != "adapted_batch_norm":
+        if row.reported and not _adapts_statistics(row):
             steps = 4 * round(minutes * 60 / (cost[row.name] * larger) / 4)
             changes = changes | {"training.steps": steps, "training.validate_every": steps // 4}
         timed.append(replace(row, changes=changes))
     return timed
+
+
+def _adapts_statistics(row: Row) -> bool:
+    """Whether it learns nothing, and so has its own steps."""
+    return bool(row.changes["method"]["name"] == "adapted_batch_norm")
 
 
 def _pixels(values: Values) -> int:
@@ -208,13 +214,14 @@ def _translate(by: str, pair: str, values: Values, runs: Path) -> None:
     translate(file, out=folder, resume=folder.exists(), progress=_tell)
 
 
-def _keep_cost(out: Path) -> None:
-    """Measure seconds a step of every row, and keep them."""
+def _keep_cost(out: Path, names: Sequence[str] | None) -> None:
+    """Measure seconds a step of every row, or of these beside what is kept already."""
     values = _values("procedural")
     base = _base("procedural", values, out)
     found: dict[str, float] = {}
     for row in _rows(values):
-        if not row.reported or row.name in ("adapted_batch_norm", *TRANSLATIONS):
+        unwanted = names is not None and row.name not in names
+        if unwanted or not row.reported or _adapts_statistics(row) or row.name in TRANSLATIONS:
             continue
         seconds = []
         for steps in COST_STEPS:
@@ -225,12 +232,20 @@ def _keep_cost(out: Path) -> None:
         short_steps, long_steps = COST_STEPS
         found[row.name] = round((seconds[1] - seconds[0]) / (long_steps - short_steps), 4)
         print(row.name, found[row.name], flush=True)
-    found |= dict.fromkeys(TRANSLATIONS, found["source_only"])
+    if "source_only" in found:
+        found |= dict.fromkeys(TRANSLATIONS, found["source_only"])
+    kept: Values = {"measured": [], "seconds_per_step": {}}
+    if names is not None:
+        kept = json.loads(COST.read_text(encoding="utf-8"))
+    measured = {
+        "rows": list(found),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}; one thread",
+        **{key: environment()[key] for key in ("commit", "python", "platform", "packages")},
+    }
     record = {
         "command": "python benchmarks/comparison.py cost --out runs/comparison",
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}; one thread",
-        "facts": {key: environment()[key] for key in ("commit", "python", "platform", "packages")},
-        "seconds_per_step": found,
+        "measured": [*kept["measured"], measured],
+        "seconds_per_step": kept["seconds_per_step"] | found,
     }
     COST.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
