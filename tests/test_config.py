@@ -147,6 +147,7 @@ def test_assignments_reach_into_groups_and_leave_the_original(values):
         ("training.steps", "expected key=value"),
         ("=5", "expected key=value"),
         ("seed=[1", "not valid YAML"),
+        ("training={steps: 1, steps: 2}", "not valid YAML"),
         ("root.deeper=1", "'root' is a value"),
     ],
 )
@@ -159,6 +160,7 @@ def test_assignments_that_cannot_be_meant(values, assignment, message):
     ("text", "message"),
     [
         (b"a: [1", "not valid YAML"),
+        (b"a: {b: 1}\nc: 2\na:\n  b: 3\n", "found 'a' a second time in .*line 3"),
         (b"- a\n- b", "found list"),
         (b"", "found NoneType"),
         (b"\xff\xfe\x00", "not a readable text file"),
@@ -173,3 +175,8 @@ def test_files_that_are_no_configuration(tmp_path, text, message):
 def test_missing_file(tmp_path):
     with pytest.raises(MissingFileError, match=r"run\.yaml: no such configuration"):
         load_yaml(tmp_path / "run.yaml")
+
+
+def test_a_merged_key_may_be_given_anew(tmp_path):
+    (tmp_path / "rows.yaml").write_text("a: &a {b: 1, c: 2}\nd: {<<: *a, b: 3}\n")
+    assert load_yaml(tmp_path / "rows.yaml")["d"] == {"b": 3, "c": 2}

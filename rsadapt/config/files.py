@@ -7,12 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import ComposerError
 
 from rsadapt.errors import ConfigError, MissingFileError
 
 
 class Loader(yaml.SafeLoader):
-    """Reads 1e-4 as the number that YAML 1.2 says it is; PyYAML's 1.1 takes it for text."""
+    """Reads 1e-4 as the number that YAML 1.2 says it is, and refuses a key that stands twice.
+
+    PyYAML takes the one for text, and of the other the last value without a word.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Read a mapping as YAML's parser sees it, nothing merged in (`<<`) yet."""
+        node = super().compose_mapping_node(anchor)
+        seen: dict[str, yaml.Node] = {}
+        for key, _ in node.value:
+            first = seen.setdefault(str(key.value), key)
+            if first is not key:
+                words = f"found '{key.value}' a second time"
+                raise ComposerError(None, None, words, key.start_mark)
+        return node
 
 
 Loader.add_implicit_resolver(

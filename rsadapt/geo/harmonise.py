@@ -26,6 +26,9 @@ DEGREE = 1e-5
 POLAR = 84, -80
 """Latitudes beyond which UTM ends and the polar stereographic projections of UPS begin."""
 
+FINEST = 100
+"""A pixel may be so many times smaller than the finest scene's: one of degrees would be 10^5."""
+
 
 @dataclass(frozen=True)
 class Lattice:
@@ -74,7 +77,8 @@ def harmonise(
         The grid of each scene, in their order.
 
     Raises:
-        DataError: for a scene that cannot be placed, or is smaller than a pixel.
+        DataError: for a scene that cannot be placed, or is smaller than a pixel, and for a pixel
+            that cannot be meant.
     """
     chosen = choose_lattice(rasters, crs=crs, pixel=pixel)
     return [chosen.grid(raster) for raster in rasters]
@@ -89,9 +93,15 @@ def choose_lattice(
     centre: in EPSG:3857 the metres over the cosine of the latitude. In a geographic one their sides
     differ in degrees, so that they are squares on the ground.
     """
+    own = [ground_pixel(raster) for raster in rasters]
+    metres = pixel or max(own)
+    if metres * FINEST < min(own):
+        raise DataError(
+            f"{rasters[0].path}: expected a 'pixel' in metres on the ground, at least 1/{FINEST} "
+            f"of the scenes' own, found {metres:g} where the finest scene has {min(own):.4g}"
+        )
     lon, lat = _centre(rasters)
     chosen = crs or _common_projection(rasters) or _utm(lon, lat)
-    metres = pixel or max(map(ground_pixel, rasters))
     probe = _probe(chosen, lon, lat)
     length, sides = (None, None) if probe is None else (ground_length(probe), probe.ground_size())
     if probe is None or length is None or sides is None:

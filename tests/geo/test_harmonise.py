@@ -164,6 +164,11 @@ def test_scene_smaller_than_a_pixel_is_refused(scene):
         harmonise([scene(UTM36, 3e5, 4e5, 2.0)], pixel=500.0)
 
 
+def test_a_pixel_of_degrees_is_refused(scene):
+    with pytest.raises(DataError, match=r"1/100 of .*, found 1e-05 where the finest scene has 2"):
+        harmonise([scene(UTM36, 3e5, 4e5, 2.0)], pixel=1e-5)
+
+
 def test_crs_of_the_other_side_of_the_earth_is_refused(scene):
     raster = scene(CRS.from_epsg(32748), 7e5, 9.25e6, 1.0)
     with pytest.raises(
