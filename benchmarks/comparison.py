@@ -47,8 +47,9 @@ REAL_MINUTES = 0.6
 
 BUDGET = (
     "Every row has {seconds:g} seconds of one thread ({hours:.3f} hours), in as many steps as were "
-    "measured to fit, after a supervised first part that all share; adapted statistics follow "
-    "what they adapt. What it took beside other work is under Cost."
+    "measured to fit, after a supervised first part that all share; those called fda_then_ learn "
+    "in the target's look for half of them. Adapted statistics follow what they adapt. What it "
+    "took beside other work is under Cost."
 )
 """In the report's words."""
 
@@ -56,6 +57,9 @@ COST_SEED = 100
 """Of the world that costs are measured on; none of the figures is of it."""
 COST_STEPS = (10, 50)
 """The difference of two runs' times is that of the steps between them."""
+
+HALVES = ("fda_first", "fda_then_min_ent", "fda_then_advent", "fda_then_multi_level")
+"""Rows that have half of the time: a first part of some rows' own, and what follows it."""
 
 TRANSLATIONS: dict[str, dict[str, Any]] = {"cyclegan": CYCLEGAN, "fcan": FCAN}
 """Rows whose source is translated before; what that takes comes on top, see translation.py."""
@@ -160,16 +164,18 @@ def _timed(rows: Sequence[Row], values: Values, minutes: float) -> list[Row]:
     timed = []
     for row in rows:
         changes = row.changes
-        if row.reported and not _adapts_statistics(row):
-            steps = 4 * round(minutes * 60 / (cost[row.name] * larger) / 4)
+        if _has_time(row):
+            seconds = 60 * minutes / (2 if row.name in HALVES else 1)
+            steps = 4 * round(seconds / (cost[row.name] * larger) / 4)
             changes = changes | {"training.steps": steps, "training.validate_every": steps // 4}
         timed.append(replace(row, changes=changes))
     return timed
 
 
-def _adapts_statistics(row: Row) -> bool:
-    """Whether it learns nothing, and so has its own steps."""
-    return bool(row.changes["method"]["name"] == "adapted_batch_norm")
+def _has_time(row: Row) -> bool:
+    """Whether its steps are those that its time allows; adapting statistics has its own."""
+    adapts = row.changes["method"]["name"] == "adapted_batch_norm"
+    return not adapts and (row.reported or row.name in HALVES)
 
 
 def _pixels(values: Values) -> int:
@@ -220,8 +226,8 @@ def _keep_cost(out: Path, names: Sequence[str] | None) -> None:
     base = _base("procedural", values, out)
     found: dict[str, float] = {}
     for row in _rows(values):
-        unwanted = names is not None and row.name not in names
-        if unwanted or not row.reported or _adapts_statistics(row) or row.name in TRANSLATIONS:
+        wanted = names is None or row.name in names
+        if not (wanted and _has_time(row)) or row.name in TRANSLATIONS:
             continue
         seconds = []
         for steps in COST_STEPS:
