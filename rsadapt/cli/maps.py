@@ -242,7 +242,9 @@ def export(
 
 @app.command()
 def draw_sample(
-    maps: Annotated[list[Path], typer.Argument(metavar="MAP...", help="Class maps, one area.")],
+    maps: Annotated[
+        list[Path], typer.Argument(metavar="MAP...", help="Class maps that do not overlap.")
+    ],
     *,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The GeoPackage to write.")],
     size: Annotated[

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rsadapt import build
-from rsadapt.errors import ConfigError, OutputExistsError
+from rsadapt.errors import ConfigError, DataError, OutputExistsError
 from rsadapt.progress import Progress, watched
 
 
@@ -46,7 +47,8 @@ def draw_sample(
     centre of a pixel.
 
     Args:
-        maps: class maps that together are the area of interest, without overlap.
+        maps: class maps that together are the area of interest, without overlap. A mosaic that
+            `predict` wrote of them is left out, with a warning.
         out: the GeoPackage to write.
         size: points in all, in place of what the standard error asks for.
         standard_error: of the overall accuracy.
@@ -60,7 +62,7 @@ def draw_sample(
     Raises:
         OutputExistsError: where `out` exists.
         MissingFileError: for a map that is not there.
-        DataError: for maps without a class table, a CRS or a class.
+        DataError: for maps without a class table, a CRS or a class, that overlap, or named twice.
         ConfigError: for an accuracy outside 0..1, a size below 1 or an unknown class.
     """
     from rsadapt.geo.raster import Raster
@@ -71,6 +73,7 @@ def draw_sample(
 
     if out.exists():
         raise OutputExistsError(f"{out}: exists already; choose another name with --out")
+    maps = _once(maps)
     if classes is None:
         scheme = scheme_of_maps(maps)
     else:
@@ -98,3 +101,31 @@ def draw_sample(
         {name: drawn.count(number) for number, name in enumerate(scheme.names)},
         {name: area / 1e4 for name, area in zip(scheme.names, strata.areas, strict=True)},
     )
+
+
+def _once(maps: Sequence[Path]) -> list[Path]:
+    """The maps without a mosaic of those beside it.
+
+    Raises:
+        DataError: for a map that is named twice.
+    """
+    from rsadapt.infer.map_scores import MOSAIC
+
+    known: dict[Path, Path] = {}
+    for path in maps:
+        if path.resolve() in known:
+            raise DataError(
+                f"expected every map once, found {known[path.resolve()]} and {path}, which are one "
+                f"file whose areas would count twice; leave one of them out"
+            )
+        known[path.resolve()] = path
+    mosaics = [path for path in maps if path.stem == f"{MOSAIC}_classes"]
+    scenes = {path.resolve().parent for path in maps if path not in mosaics}
+    left_out = [path for path in mosaics if path.resolve().parent in scenes]
+    for path in left_out:
+        warnings.warn(
+            f"{path}: left out, since it shows the maps beside it once more; to draw from the "
+            f"mosaic, name it alone",
+            stacklevel=3,
+        )
+    return [path for path in maps if path not in left_out]

@@ -89,6 +89,42 @@ def test_maps_of_other_projections_meet_in_the_first(tmp_path):
     assert all(abs(unit.x - 500000) < 200 for unit in units)  # 15 degrees east is UTM 33's middle
 
 
+def test_maps_that_overlap_are_refused(tmp_path):
+    codes = np.full((40, 60), 3, np.uint8)
+    first = a_map(tmp_path / "a.tif", codes)
+    beside = a_map(tmp_path / "b.tif", codes, left=500550.0)
+    degrees = a_map(tmp_path / "c.tif", codes, crs=4326, step=1e-4, left=15.001, top=45.155)
+    for other in (beside, degrees):
+        with pytest.raises(
+            DataError, match=rf"found .*a\.tif and .*{other.path.name}, whose areas"
+        ):
+            measure([first, other], SCHEME)
+
+
+def test_maps_that_share_a_border_are_measured(tmp_path):
+    codes = np.full((40, 60), 3, np.uint8)
+    places = [(5e5, 5e6, 10), (500600, 5e6, 10), (5e5, 4999600, 30), (499405, 4999997, 10)]
+    maps = [
+        a_map(tmp_path / f"{left}.{top}.tif", codes, left=left, top=top, step=step)
+        for left, top, step in places
+    ]
+    assert measure(maps, SCHEME).pixels == (4 * codes.size, 0, 0)
+
+
+def test_maps_whose_bounds_alone_overlap_are_measured(tmp_path):
+    here = np.ones((100, 100), bool)
+    upper, lower = np.where(np.triu(here), 3, 255), np.where(np.tril(here), 5, 255)  # one diagonal
+    maps = [
+        a_map(tmp_path / f"{name}.tif", codes.astype(np.uint8))
+        for name, codes in (("a", upper), ("b", lower))
+    ]
+    turned = Affine(5, 5, 500900, 5, -5, 5000300)  # its left corner is 100 m west of their right
+    write_raster(
+        tmp_path / "c.tif", np.full((80, 80), 9, np.uint8), Grid(80, 80, turned, crs_of(32633))
+    )
+    assert measure([*maps, Raster(tmp_path / "c.tif")], SCHEME).pixels == (5050, 5050, 6400)
+
+
 def test_a_map_without_a_place(tmp_path):
     grid = Grid(4, 4, Affine(1, 0, 0, 0, -1, 0))
     write_raster(tmp_path / "a.tif", np.full((4, 4), 3, np.uint8), grid)

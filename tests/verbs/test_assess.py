@@ -1,6 +1,7 @@
 """A sample is drawn, interpreted and assessed."""
 
 import json
+import shutil
 import sqlite3
 
 import geopandas
@@ -121,6 +122,19 @@ def test_what_cannot_be_drawn(tmp_path, a_map):
     with pytest.raises(MissingFileError, match=r"no\.tif"):
         draw_sample([tmp_path / "no.tif"], tmp_path / "a.gpkg")
     assert not (tmp_path / "a.gpkg").exists()
+
+
+def test_a_mosaic_and_a_map_named_twice_do_not_count(tmp_path, a_map):
+    mosaic = tmp_path / "mosaic_classes.tif"
+    shutil.copy(a_map, mosaic)
+    with pytest.warns(UserWarning, match=r"mosaic_classes\.tif: left out, since it shows the maps"):
+        both = draw_sample([a_map, mosaic], tmp_path / "a.gpkg", size=100)
+    assert sum(both.hectares.values()) == 240
+    assert draw_sample([mosaic], tmp_path / "b.gpkg", size=100).hectares == both.hectares
+    again = tmp_path / "x" / ".." / a_map.name
+    (tmp_path / "x").mkdir()
+    with pytest.raises(DataError, match=rf"found {a_map} and {again}, which are one file"):
+        draw_sample([a_map, again], tmp_path / "c.gpkg")
 
 
 def test_what_cannot_be_assessed(tmp_path, a_map, truth):
