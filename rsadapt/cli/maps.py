@@ -246,7 +246,7 @@ def draw_sample(
         list[Path], typer.Argument(metavar="MAP...", help="Class maps that do not overlap.")
     ],
     *,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The GeoPackage to write.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The .gpkg file to write.")],
     size: Annotated[
         int | None,
         typer.Option(min=1, help="Points in all; what the standard error asks for if none."),

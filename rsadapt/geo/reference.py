@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsadapt.classes import ClassScheme
-from rsadapt.errors import DataError, MissingFileError, OutputExistsError
+from rsadapt.errors import ConfigError, DataError, MissingFileError, OutputExistsError
 from rsadapt.geo.place import own_crs
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.strata import Strata, Unit
@@ -45,6 +45,22 @@ class Interpreted:
     open: int
 
 
+def check_sample_file(path: Path) -> None:
+    """Refuse what a sample cannot be written to, before any work is done.
+
+    Raises:
+        ConfigError: for a name that does not end in .gpkg.
+        OutputExistsError: where it exists.
+    """
+    if path.suffix != ".gpkg":
+        raise ConfigError(
+            f"{path}: expected the name of a GeoPackage, which ends in .gpkg, found "
+            f"'{path.suffix}'; choose such a name"
+        )
+    if path.exists():
+        raise OutputExistsError(f"{path}: exists already; choose another name")
+
+
 def write_sample(
     path: Path,
     maps: Sequence[Raster],
@@ -65,16 +81,15 @@ def write_sample(
         units: what was drawn.
 
     Raises:
-        OutputExistsError: where `path` exists.
+        ConfigError, OutputExistsError: as `check_sample_file`.
         DataError: for a first map without a CRS.
     """
     import pandas
     import pyogrio
     from geopandas import GeoDataFrame, points_from_xy
 
+    check_sample_file(path)
     crs = own_crs(maps[0])
-    if path.exists():
-        raise OutputExistsError(f"{path}: exists already; choose another name")
     points = GeoDataFrame(
         {
             "point": range(1, len(units) + 1),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsadapt import build
-from rsadapt.errors import ConfigError, DataError, OutputExistsError
+from rsadapt.errors import ConfigError, DataError
 from rsadapt.progress import Progress, watched
 
 
@@ -49,7 +49,7 @@ def draw_sample(
     Args:
         maps: class maps that together are the area of interest, without overlap. A mosaic that
             `predict` wrote of them is left out, with a warning.
-        out: the GeoPackage to write.
+        out: the GeoPackage to write, .gpkg.
         size: points in all, in place of what the standard error asks for.
         standard_error: of the overall accuracy.
         expected: user's accuracy that each class is thought to have, 0..1.
@@ -63,16 +63,15 @@ def draw_sample(
         OutputExistsError: where `out` exists.
         MissingFileError: for a map that is not there.
         DataError: for maps without a class table, a CRS or a class, that overlap, or named twice.
-        ConfigError: for an accuracy outside 0..1, a size below 1 or an unknown class.
+        ConfigError: for an accuracy outside 0..1, a size below 1, an unknown class or format.
     """
     from rsadapt.geo.raster import Raster
-    from rsadapt.geo.reference import write_sample
+    from rsadapt.geo.reference import check_sample_file, write_sample
     from rsadapt.geo.strata import draw, measure
     from rsadapt.infer.accuracy import allocate, sample_size
     from rsadapt.infer.map_scores import scheme_of_maps
 
-    if out.exists():
-        raise OutputExistsError(f"{out}: exists already; choose another name with --out")
+    check_sample_file(out)
     maps = _once(maps)
     if classes is None:
         scheme = scheme_of_maps(maps)

@@ -117,6 +117,8 @@ def test_what_cannot_be_drawn(tmp_path, a_map):
     with pytest.raises(OutputExistsError, match=r"there\.gpkg: exists already"):
         draw_sample([a_map], tmp_path / "there.gpkg")
     assert (tmp_path / "there.gpkg").read_text() == "mine"
+    with pytest.raises(ConfigError, match=r"a\.shp: expected the name of a GeoPackage, .*'\.shp'"):
+        draw_sample([a_map], tmp_path / "a.shp")
     with pytest.raises(ConfigError, match="expected a class among water, forest, found 'sea'"):
         draw_sample([a_map], tmp_path / "a.gpkg", expected_of={"sea": 0.5})
     with pytest.raises(MissingFileError, match=r"no\.tif"):
