@@ -249,7 +249,10 @@ def draw_sample(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The .gpkg file to write.")],
     size: Annotated[
         int | None,
-        typer.Option(min=1, help="Points in all; what the standard error asks for if none."),
+        typer.Option(
+            min=1,
+            help="Points in all, if --least allows it; what the standard error asks for if none.",
+        ),
     ] = None,
     standard_error: Annotated[
         float, typer.Option(metavar="SHARE", help="Wanted of the overall accuracy.")
@@ -261,7 +264,9 @@ def draw_sample(
         list[str] | None,
         typer.Option(metavar="CLASS=SHARE", help="The same of one class; may be repeated."),
     ] = None,
-    least: Annotated[int, typer.Option(min=2, help="Points of a class that is in the map.")] = 50,
+    least: Annotated[
+        int, typer.Option(min=2, help="Fewest points of a class in the map, whatever --size is.")
+    ] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Decides which pixels are drawn.")] = 0,
     classes: Annotated[
         Path | None,

@@ -50,7 +50,8 @@ def draw_sample(
         maps: class maps that together are the area of interest, without overlap. A mosaic that
             `predict` wrote of them is left out, with a warning.
         out: the GeoPackage to write, .gpkg.
-        size: points in all, in place of what the standard error asks for.
+        size: points in all, in place of what the standard error asks for. Where `least` of every
+            class are more, these are drawn, with a warning.
         standard_error: of the overall accuracy.
         expected: user's accuracy that each class is thought to have, 0..1.
         expected_of: the same of single classes, by name.
@@ -93,6 +94,12 @@ def draw_sample(
         seed=seed,
         watch=lambda blocks: watched(blocks, "draw points", progress),
     )
+    if size and len(units) > size:
+        warnings.warn(
+            f"drew {len(units)} points in place of {size}, since every class of the map gets "
+            f"{least}; for fewer lower that number (--least)",
+            stacklevel=2,
+        )
     write_sample(out, rasters, scheme, strata, units)
     drawn = [unit.train_id for unit in units]
     return DrawnSample(

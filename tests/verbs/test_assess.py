@@ -80,7 +80,7 @@ def test_areas_of_a_map_with_known_errors(tmp_path, a_map, truth, codes):
 def test_the_same_seed_draws_the_same(tmp_path, a_map):
     both = [
         geopandas.read_file(
-            draw_sample([a_map], tmp_path / name, size=80, seed=1).path, layer="sample"
+            draw_sample([a_map], tmp_path / name, size=100, seed=1).path, layer="sample"
         )
         for name in ("a.gpkg", "b.gpkg")
     ]
@@ -110,6 +110,13 @@ def test_the_command_line(tmp_path, a_map, truth):
     assert told.exit_code == 0, told.output
     assert "95 % intervals" in told.output
     assert json.loads(figures.read_text())["classes"][0]["name"] == "water"
+
+
+def test_more_points_than_were_asked_for_are_told_of(tmp_path, a_map):
+    with pytest.warns(UserWarning, match=r"drew 100 points in place of 3, .* lower .* \(--least\)"):
+        drawn = draw_sample([a_map], tmp_path / "a.gpkg", size=3)
+    assert drawn.units == {"water": 50, "forest": 50}
+    draw_sample([a_map], tmp_path / "b.gpkg", size=100)  # without a warning, which would fail
 
 
 def test_what_cannot_be_drawn(tmp_path, a_map):
