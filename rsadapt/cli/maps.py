@@ -164,8 +164,11 @@ def polygonize(
         str | None, typer.Option(metavar="A,B,...", help="Classes to outline; all if none.")
     ] = None,
     format: Annotated[
-        VectorFormat, typer.Option(help="The format of files in a folder.")
-    ] = VectorFormat.gpkg,
+        VectorFormat | None,
+        typer.Option(
+            help="The format of files in a folder, gpkg by default; a file's name says its."
+        ),
+    ] = None,
     classes: Annotated[
         Path | None,
         typer.Option(metavar="CONFIG", help="Whose class table the maps have, if none in them."),
@@ -185,7 +188,7 @@ def polygonize(
             smallest_area=smallest_area,
             simplify=simplify,
             only=parts_of(only or ""),
-            format=format.value,
+            format=None if format is None else format.value,
             classes=classes,
             overwrite=overwrite,
             progress=progress,

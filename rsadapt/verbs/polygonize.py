@@ -24,7 +24,7 @@ def polygonize(
     smallest_area: float = 0.0,
     simplify: float = 0.0,
     only: Sequence[str] = (),
-    format: str = ".gpkg",
+    format: str | None = None,
     classes: Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -42,7 +42,8 @@ def polygonize(
         smallest_area: square metres; smaller pieces are given to their largest neighbour.
         simplify: metres; lines lose details of about this size, the same on both sides.
         only: names of the classes to outline; all by default.
-        format: .gpkg, .parquet or .fgb, of the files in a folder.
+        format: .gpkg, .parquet or .fgb, of the files in a folder; .gpkg by default. The name of a
+            single file says its own.
         classes: a configuration whose class table the maps have; by default the one inside them.
         overwrite: replace files that are there already.
         progress: called with a task's name, windows done and windows in all.
@@ -50,7 +51,8 @@ def polygonize(
     Raises:
         MissingFileError: for a map that is not there.
         OutputExistsError: for a file that is there already, or maps that would write the same.
-        ConfigError: for another format, a negative number or an unknown class.
+        ConfigError: for another format, or one that a file's name does not say, a negative number
+            or an unknown class.
         DataError: for maps without a class table or with unknown codes, metres asked of a map
             without a place on Earth, or files that cannot be written.
     """
@@ -89,14 +91,20 @@ def polygonize(
     return written
 
 
-def _files(maps: Sequence[Path], out: Path, suffix: str) -> list[Path]:
+def _files(maps: Sequence[Path], out: Path, format: str | None) -> list[Path]:
     """The file of each map."""
+    suffix = None if format is None else f".{format.removeprefix('.')}"
     if out.suffix and not out.is_dir():
         if len(maps) != 1:
             raise ConfigError(f"{out}: expected a folder for {len(maps)} maps, found a file's name")
+        if suffix not in (None, out.suffix):
+            raise ConfigError(
+                f"{out}: expected a name that ends in the format {suffix}, found '{out.suffix}'; "
+                f"leave the format out (--format), or name such a file"
+            )
         files = [out]
     else:
-        files = [out / f"{_stem(path)}_polygons.{suffix.removeprefix('.')}" for path in maps]
+        files = [out / f"{_stem(path)}_polygons{suffix or '.gpkg'}" for path in maps]
     for path, file in zip(maps, files, strict=True):
         if files.count(file) > 1:
             raise OutputExistsError(

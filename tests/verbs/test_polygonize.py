@@ -81,6 +81,7 @@ def test_a_file_or_a_folder_of_another_format(tmp_path, a_map):
     both = [geopandas.read_file(tmp_path / name) for name in ("b.fgb", "a_polygons.fgb")]
     assert both[0].equals(both[1])
     assert len(both[0]) == 3
+    assert invoke(a_map, "--out", tmp_path / "c.fgb", "--format", "fgb").exit_code == 0
 
 
 def test_what_cannot_be_meant(tmp_path, a_map):
@@ -96,6 +97,9 @@ def test_what_cannot_be_meant(tmp_path, a_map):
         polygonize([a_map], tmp_path / "out", only=["sea"])
     with pytest.raises(DataError, match=r"a_confidence\.tif: holds no class table; name a con"):
         polygonize([a_map.with_name("a_confidence.tif")], tmp_path / "out")
+    assert invoke(a_map, "--out", tmp_path / "b.gpkg", "--format", "fgb").stderr.startswith(
+        f"error: {tmp_path / 'b.gpkg'}: expected a name that ends in the format .fgb, found '.gpkg'"
+    )
     assert invoke(a_map, "--out", tmp_path / "b.shp").stderr.startswith(
         f"error: {tmp_path / 'b.shp'}: expected a file of polygons that ends in .gpkg, .parquet,"
     )
