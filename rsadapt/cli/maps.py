@@ -161,7 +161,11 @@ def polygonize(
     smallest_area: SmallestArea = 0.0,
     simplify: Simplify = 0.0,
     only: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Classes to outline; all if none.")
+        list[str] | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Classes to outline; all if none. May be repeated, for a name with a comma.",
+        ),
     ] = None,
     format: Annotated[
         VectorFormat | None,
@@ -187,7 +191,7 @@ def polygonize(
             out,
             smallest_area=smallest_area,
             simplify=simplify,
-            only=parts_of(only or ""),
+            only=only or (),
             format=None if format is None else format.value,
             classes=classes,
             overwrite=overwrite,

@@ -41,7 +41,8 @@ def polygonize(
         out: a folder, made where it is missing, or for one map a file: .gpkg, .parquet or .fgb.
         smallest_area: square metres; smaller pieces are given to their largest neighbour.
         simplify: metres; lines lose details of about this size, the same on both sides.
-        only: names of the classes to outline; all by default.
+        only: names of the classes to outline, all by default. A text that is no name is taken for
+            several that commas separate.
         format: .gpkg, .parquet or .fgb, of the files in a folder; .gpkg by default. The name of a
             single file says its own.
         classes: a configuration whose class table the maps have; by default the one inside them.
@@ -67,6 +68,7 @@ def polygonize(
     schemes = _schemes(maps, classes)
     written = []
     for path, raster, scheme, file in zip(maps, rasters, schemes, files, strict=True):
+        chosen = _names(only, scheme)
         file.parent.mkdir(parents=True, exist_ok=True)
         polygons = class_polygons(
             raster,
@@ -74,7 +76,7 @@ def polygonize(
             folder=file.parent,
             smallest_area=smallest_area,
             simplify=simplify,
-            only=only,
+            only=chosen,
             confidence=_confidence(path),
             watch=_watch(raster, progress),
         )
@@ -83,7 +85,7 @@ def polygonize(
                 file,
                 polygons.table,
                 scheme,
-                only=only,
+                only=chosen,
                 note=polygons.note,
                 overwrite=overwrite,
             )
@@ -131,6 +133,15 @@ def _schemes(maps: Sequence[Path], classes: Path | None) -> list[ClassScheme]:
     from rsadapt import build
 
     return [build.class_scheme(build.configuration(classes))] * len(maps)
+
+
+def _names(only: Sequence[str], scheme: ClassScheme) -> list[str]:
+    """The classes that are asked for, of which a name may hold a comma."""
+    names: list[str] = []
+    for text in only:
+        parts = filter(None, map(str.strip, text.split(",")))
+        names += [text] if text in scheme.names else parts
+    return names
 
 
 def _confidence(path: Path) -> Raster | None:

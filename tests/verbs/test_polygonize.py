@@ -1,5 +1,6 @@
 """Maps become polygons at the command line, and QGIS shows them in their classes' colours."""
 
+import dataclasses
 import json
 
 import geopandas
@@ -82,6 +83,25 @@ def test_a_file_or_a_folder_of_another_format(tmp_path, a_map):
     assert both[0].equals(both[1])
     assert len(both[0]) == 3
     assert invoke(a_map, "--out", tmp_path / "c.fgb", "--format", "fgb").exit_code == 0
+
+
+def test_a_class_whose_name_holds_a_comma(tmp_path, a_map):
+    names = ("water", "field, a", "town")
+    values, _ = Raster(a_map).read()
+    named = a_map.with_name("b_classes.tif")
+    tags = {CLASSES_TAG: json.dumps(dataclasses.replace(SCHEME, names=names).to_dict())}
+    write_raster(named, values, Raster(a_map).grid, nodata=255, tags=tags)
+    for number, (only, expected) in enumerate(
+        [
+            (["field, a"], {"field, a"}),
+            (["field, a", "town"], {"field, a", "town"}),
+            (["town, water", "field, a"], set(names)),
+        ]
+    ):
+        out = tmp_path / f"{number}.gpkg"
+        told = invoke(named, "--out", out, *(part for name in only for part in ("--only", name)))
+        assert told.exit_code == 0, told.output
+        assert set(geopandas.read_file(out)["name"]) == expected
 
 
 def test_what_cannot_be_meant(tmp_path, a_map):
