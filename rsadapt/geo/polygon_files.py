@@ -47,8 +47,14 @@ class PolygonFile:
         return self.path, self.style
 
 
-def check_polygon_file(path: Path, *, overwrite: bool = False) -> None:
+def check_polygon_file(path: Path, *, legend: str | None = None, overwrite: bool = False) -> None:
     """Refuse what could not be written, before any work is done.
+
+    Args:
+        path: the file.
+        legend: of `legend_of`, the content of its style. A style that is there and holds the same,
+            as of these polygons in another format, is no hindrance.
+        overwrite: whether what is there may be replaced.
 
     Raises:
         ConfigError: for a suffix of another format, or a format whose library is not installed.
@@ -64,11 +70,30 @@ def check_polygon_file(path: Path, *, overwrite: bool = False) -> None:
             f"{path}: GeoParquet needs pyarrow, which is not installed; pip install "
             f"'rsadapt[parquet]', or write .gpkg or .fgb"
         )
-    for file in (path, _style_of(path)):
+    style_file = _style_of(path)
+    kept = legend is not None and style_file.is_file()
+    kept = kept and style_file.read_text(encoding="utf-8", errors="replace") == legend
+    for file in (path,) if kept else (path, style_file):
         if file.is_dir() or (file.exists() and not overwrite):
             raise OutputExistsError(
-                f"{file} exists already and is left as it is; choose another name or overwrite it"
+                f"{file} exists already and is left as it is; choose another name or overwrite it "
+                f"(--overwrite)"
             )
+
+
+def legend_of(scheme: ClassScheme, only: Sequence[str] = ()) -> str:
+    """The style (QML) of polygons.
+
+    Args:
+        scheme: the class table that their codes are of.
+        only: names of the classes that it shows; all by default.
+    """
+    classes = [
+        entry
+        for entry in zip(scheme.codes, scheme.names, scheme.colours, strict=True)
+        if not only or entry[1] in only
+    ]
+    return style(classes, "class")
 
 
 def write_polygons(
@@ -97,18 +122,14 @@ def write_polygons(
         ConfigError, OutputExistsError: as `check_polygon_file`.
         DataError: where the files cannot be written.
     """
-    check_polygon_file(path, overwrite=overwrite)
-    classes = [
-        entry
-        for entry in zip(scheme.codes, scheme.names, scheme.colours, strict=True)
-        if not only or entry[1] in only
-    ]
+    legend = legend_of(scheme, only)
+    check_polygon_file(path, legend=legend, overwrite=overwrite)
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
             part = Path(folder) / path.name
             _write(part, table)
-            _style_of(part).write_text(style(classes, "class"), encoding="utf-8")
+            _style_of(part).write_text(legend, encoding="utf-8")
             _style_of(part).replace(_style_of(path))
             part.replace(path)
     return PolygonFile(path, _style_of(path), len(table), note)

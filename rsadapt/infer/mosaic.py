@@ -54,7 +54,8 @@ def mosaic_files(
         replaced = file.is_file() and (overwrite or _marked(file, mark))
         if file.exists() and not replaced:
             raise OutputExistsError(
-                f"{file} exists already and is left as it is; choose another folder or overwrite it"
+                f"{file} exists already and is left as it is; choose another folder or "
+                f"overwrite it (--overwrite)"
             )
     return files
 

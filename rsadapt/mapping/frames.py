@@ -102,5 +102,5 @@ def _refuse_existing(written: Sequence[PredictedFrame], *, overwrite: bool) -> N
             if path.exists() and not overwrite:
                 raise OutputExistsError(
                     f"{path} exists already and is left as it is; choose another folder or "
-                    f"overwrite it"
+                    f"overwrite it (--overwrite)"
                 )

@@ -134,7 +134,8 @@ def _check_free(out: Path, *, overwrite: bool) -> None:
         raise MissingFileError(f"{out.parent}: no such folder; make it first")
     if out.is_dir() or (out.exists() and not overwrite):
         raise OutputExistsError(
-            f"{out} exists already and is left as it is; choose another name or overwrite it"
+            f"{out} exists already and is left as it is; choose another name or overwrite it "
+            f"(--overwrite)"
         )
 
 

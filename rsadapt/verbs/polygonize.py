@@ -57,15 +57,17 @@ def polygonize(
         DataError: for maps without a class table or with unknown codes, metres asked of a map
             without a place on Earth, or files that cannot be written.
     """
-    from rsadapt.geo.polygon_files import check_polygon_file, write_polygons
+    from rsadapt.geo.polygon_files import check_polygon_file, legend_of, write_polygons
     from rsadapt.geo.polygons import class_polygons
     from rsadapt.geo.raster import Raster
 
     files = _files(maps, out, format)
-    for file in files:
-        check_polygon_file(file, overwrite=overwrite)
     rasters = [Raster(path) for path in maps]
     schemes = _schemes(maps, classes)
+    for file, scheme in zip(files, schemes, strict=True):
+        check_polygon_file(
+            file, legend=legend_of(scheme, _names(only, scheme)), overwrite=overwrite
+        )
     written = []
     for path, raster, scheme, file in zip(maps, rasters, schemes, files, strict=True):
         chosen = _names(only, scheme)

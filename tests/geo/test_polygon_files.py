@@ -95,6 +95,10 @@ def test_nothing_is_replaced_unasked(tmp_path):
             write_polygons(tmp_path / "a.gpkg", a_table(), SCHEME)
         assert (tmp_path / name).read_text() == "mine"
         (tmp_path / name).unlink()
+    (tmp_path / "a.qml").touch()
+    with pytest.raises(OutputExistsError, match=r"a\.qml exists already"):
+        check_polygon_file(tmp_path / "a.gpkg")
+    (tmp_path / "a.qml").unlink()
     write_polygons(tmp_path / "a.gpkg", a_table(2), SCHEME)
     write_polygons(tmp_path / "a.gpkg", a_table(3), SCHEME, overwrite=True)
     assert len(read(tmp_path / "a.gpkg")) == 3

@@ -67,6 +67,7 @@ def test_the_command_line(tmp_path, a_map):
     again = invoke(a_map, "--out", out)
     assert again.exit_code == 1
     assert "a_polygons.gpkg exists already" in again.stderr
+    assert again.stderr.endswith("or overwrite it (--overwrite)\n")
     told = invoke(
         a_map, "--out", out, "--overwrite", "--smallest-area", 500, "--only", "town,water"
     )
@@ -83,6 +84,19 @@ def test_a_file_or_a_folder_of_another_format(tmp_path, a_map):
     assert both[0].equals(both[1])
     assert len(both[0]) == 3
     assert invoke(a_map, "--out", tmp_path / "c.fgb", "--format", "fgb").exit_code == 0
+
+
+def test_formats_share_a_style_of_the_same_content(tmp_path, a_map):
+    polygonize([a_map], tmp_path)
+    style = tmp_path / "a_polygons.qml"
+    before = style.read_bytes()
+    polygonize([a_map], tmp_path, format="fgb")
+    assert style.read_bytes() == before
+    (tmp_path / "a_polygons.fgb").unlink()
+    with pytest.raises(OutputExistsError, match=r"a_polygons\.qml exists already"):
+        polygonize([a_map], tmp_path, format="fgb", only=["water"])  # the style is another one
+    assert style.read_bytes() == before
+    assert not (tmp_path / "a_polygons.fgb").exists()
 
 
 def test_a_class_whose_name_holds_a_comma(tmp_path, a_map):
