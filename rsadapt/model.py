@@ -40,12 +40,13 @@ class Facts:
     Attributes:
         settings: the resolved configuration.
         normalise: how each domain's images are standardised.
-        bands: bands read from a scene, 1-based.
+        bands: bands read from a source scene, 1-based.
         record: how the run came to be, JSON-ready.
         statistics: of each domain's bands, where something needed them; old checkpoints hold
             none.
         ground_pixels: the side of a pixel on the ground that each domain was trained at, metres,
             where it is known; old checkpoints hold none.
+        target_bands: those read from a target scene; `bands` unless given.
     """
 
     settings: config.Configuration
@@ -54,6 +55,14 @@ class Facts:
     record: dict[str, Any]
     statistics: Mapping[Domain, build.Taken] = field(default_factory=dict)
     ground_pixels: Mapping[Domain, float] = field(default_factory=dict)
+    target_bands: tuple[int, ...] = ()
+
+    def bands_of(self, domain: Domain) -> Sequence[int | str]:
+        """What to read of a domain's scenes: the bands that it chose, else those trained on."""
+        chosen = self.settings.source if domain == "source" else self.settings.target
+        own = chosen.bands if isinstance(chosen, config.RegionSettings) else None
+        recorded = self.bands if domain == "source" else self.target_bands or self.bands
+        return own or self.settings.bands or recorded
 
     def standard(self, domain: Domain) -> BandStatistics | None:
         """The statistics that standardise a domain; None where nobody knows them."""
@@ -77,6 +86,7 @@ class Facts:
                 "record": self.record,
                 "statistics": {name: taken.to_dict() for name, taken in self.statistics.items()},
                 "ground_pixels": self.ground_pixels,
+                "target_bands": self.target_bands,
             }
         )
 
@@ -100,8 +110,12 @@ class Facts:
             ConfigError: for a configuration that this version does not know.
         """
         facts = json.loads(text)
+        settings = config.parse(facts["settings"], where=where)
+        if "target_bands" not in facts and settings.bands is None:  # alpha was an input before
+            every = list(range(1, len(facts["bands"]) + 1))
+            settings = settings.model_copy(update={"bands": every})
         return cls(
-            settings=config.parse(facts["settings"], where=where),
+            settings=settings,
             normalise={
                 "source": Normaliser.from_dict(facts["normalise"]["source"]),
                 "target": Normaliser.from_dict(facts["normalise"]["target"]),
@@ -113,6 +127,7 @@ class Facts:
                 for name, taken in facts.get("statistics", {}).items()
             },
             ground_pixels=facts.get("ground_pixels", {}),
+            target_bands=tuple(facts.get("target_bands", ())),
         )
 
 
@@ -281,7 +296,8 @@ def _read(settings: config.Configuration, progress: Progress | None) -> Facts:
     places = build.places(settings)
     taken = build.take_statistics(settings, places, progress=progress)
     normalise = build.normalisers(settings, places, taken)
-    return Facts(settings, normalise, places.source.training.bands, {}, taken)
+    ours, theirs = places.source.training.bands, places.target.training.bands
+    return Facts(settings, normalise, ours, {}, taken, target_bands=theirs)
 
 
 def open_model(

@@ -90,6 +90,7 @@ def train_run(
     else:
         checkpoint.require(found.state, {*PARTS, *state.PARTS}, where=found.file)
         facts = Facts.from_json(found.state["facts"], where=found.file)
+        settings = settings.model_copy(update={"bands": facts.settings.bands})  # an old run's
         facts = replace(facts, settings=settings)  # the same but for what may change on the way
         bare = settings.network.model_copy(update={"pretrained": False})  # all weights are there
         made = settings.model_copy(update={"network": bare})
@@ -162,7 +163,8 @@ def prepare(
         build.evaluation_samples(settings, imagery, normalise["target"])
     pixels = build.ground_pixels(places)
     _warn_of_other_sizes(pixels)
-    facts = Facts(settings, normalise, bands, record(settings, start.weights, taken), taken, pixels)
+    told, theirs = record(settings, start.weights, taken), places.target.training.bands
+    facts = Facts(settings, normalise, bands, told, taken, pixels, theirs)
     return places, learner, facts
 
 

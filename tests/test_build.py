@@ -227,7 +227,7 @@ def test_target_labels_are_used_for_validation_only(settings):
         ("bands=[1, 3]", DataError, r"s1\.tif: has bands 1 to 2, and bands \[1, 3\]"),
         ("bands=[]", DataError, r"bands \[\] are asked for"),
         ("bands=[0]", DataError, r"bands \[0\] are asked for"),
-        ("target.scenes=[b/s1_label.tif]", DataError, "band counts differ: source 2, target 1"),
+        ("target.scenes=[b/s1_label.tif]", DataError, r"source 2, target 1 \(.*a/s1\.tif and .*b/"),
         ("target.scenes=['b/*.tif']", DataError, r"different band count \(s1\.tif 2.*'bands'"),
     ],
 )
@@ -299,6 +299,40 @@ def test_bands_are_chosen_by_colour(values, tmp_path):
     ) as dataset:
         dataset.colorinterp = [ColorInterp.blue, ColorInterp.red, ColorInterp.undefined]
     assert scene_bands(Raster(file), ["red", "BLUE"]) == (2, 1)
+
+
+def flagged(path, *, alpha, bands=4):
+    """A scene whose band of a number is flagged as alpha, as rasterio and GDAL write it."""
+    scene(path, bands=bands, value=255)
+    with rasterio.open(path, "r+") as dataset:
+        shown = [ColorInterp.undefined] * bands
+        shown[alpha - 1] = ColorInterp.alpha
+        dataset.colorinterp = shown
+
+
+@pytest.mark.parametrize(("alpha", "left"), [(4, (1, 2, 3)), (1, (2, 3, 4))])
+def test_alpha_is_no_input_unless_it_is_asked_for(country, tmp_path, alpha, left):
+    for number in (1, 2, 10):
+        scene(tmp_path / "a" / f"s{number}.tif", bands=3, left=100 * number)
+    flagged(tmp_path / "b" / "s1.tif", alpha=alpha)
+    only = "target.scenes=[b/s1.tif]"
+    with pytest.warns(UserWarning, match=rf"target .*s1\.tif flags band {alpha} as alpha"):
+        both = build.geotiff_places(country(only))
+    assert (both.source.training.bands, both.target.training.bands) == ((1, 2, 3), left)
+    asked = build.geotiff_places(country(only, "target.bands=[4, 1, 2]"))
+    assert asked.target.training.bands == (4, 1, 2)
+
+
+def test_scenes_with_alpha_and_without_are_one_region(country, tmp_path):
+    for number in (1, 2, 10):
+        scene(tmp_path / "a" / f"s{number}.tif", bands=3, left=100 * number)
+    scene(tmp_path / "b" / "s1.tif", bands=3)
+    flagged(tmp_path / "b" / "s2.tif", alpha=4)
+    with pytest.warns(UserWarning, match="alpha"):
+        assert build.geotiff_places(country()).target.training.bands == (1, 2, 3)
+    flagged(tmp_path / "b" / "s2.tif", alpha=1)
+    with pytest.raises(DataError, match=r"s2\.tif: has the bands beside alpha at \[2, 3, 4\]"):
+        build.geotiff_places(country())
 
 
 def test_scenes_of_a_region_share_one_order_of_bands(values, tmp_path):

@@ -75,6 +75,22 @@ def test_facts_read_back_the_same(trained):
         Facts.from_json(json.dumps(unknown), where=Path("x.pt"))
 
 
+def test_an_old_run_reads_all_bands_alpha_too(trained):
+    _, facts, _ = trained
+    older = json.loads(facts.to_json())
+    del older["target_bands"]
+    assert Facts.from_json(json.dumps(older), where=Path("x")).settings.bands == [1, 2, 3, 4]
+
+
+def test_bands_of_a_domain_are_chosen_or_those_trained_on(trained, settings):
+    _, facts, _ = trained
+    facts = replace(facts, target_bands=(2, 3, 4, 5))
+    assert (facts.bands_of("source"), facts.bands_of("target")) == (BANDS, (2, 3, 4, 5))
+    chosen = replace(facts, settings=settings("bands=[4, 3, 2, 1]", "source.bands=[a, b, c, d]"))
+    assert chosen.bands_of("source") == ["a", "b", "c", "d"]
+    assert chosen.bands_of("target") == [4, 3, 2, 1]
+
+
 def test_model_answers_as_it_did_when_it_was_saved(trained):
     file, facts, parts = trained
     images = torch.randn(2, 4, 20, 24)

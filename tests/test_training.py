@@ -15,6 +15,7 @@ import torch
 import yaml
 from nested import same
 from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
 
 from rsadapt import build, config, weights
 from rsadapt.adapt import checkpoint
@@ -42,6 +43,8 @@ from rsadapt.model import load
 from rsadapt.run import RunFolder
 from rsadapt.scoring import score
 from rsadapt.training import train_run
+from rsadapt.verbs.evaluate import evaluate
+from rsadapt.verbs.predict import predict
 from rsadapt.weights import safetensors_facts as facts_of
 
 LEARNED = ("network", "statistics", "others", "optimisers")
@@ -332,6 +335,47 @@ def test_a_run_goes_on_that_knew_fewer_fields(run):
     with pytest.raises(OutputExistsError, match="batch_norm_sync: false there, true here"):
         run("parts", "network.batch_norm_sync=true", resume=True)
     assert same_learning(run("parts", resume=True), run("another"))
+
+
+def flag_alpha(world):
+    """Flag the last band of all scenes as alpha."""
+    for file in world.glob("*/*.tif"):
+        with rasterio.open(file, "r+") as dataset:
+            dataset.colorinterp = [*dataset.colorinterp[:-1], ColorInterp.alpha]
+
+
+@pytest.mark.filterwarnings("ignore:.*flags band 4 as alpha")
+def test_alpha_is_no_input_of_a_run_or_its_maps(run, own_world, tmp_path):
+    scene = own_world / "target" / "scene_1.tif"
+    values, _ = Raster(scene).read(bands=[1, 2, 3])
+    write_raster(tmp_path / "scene_1.tif", values, Raster(scene).grid, nodata=Raster(scene).nodata)
+    flag_alpha(own_world)
+    folder = run("alpha").run.path
+    assert load(folder).facts.bands == (1, 2, 3)
+    assert "target" in evaluate(folder)
+    codes = [
+        Raster(predict(folder, [file], tmp_path / name)[0].layers["classes"]).read()[0]
+        for name, file in (("with", scene), ("without", tmp_path / "scene_1.tif"))
+    ]
+    assert np.array_equal(*codes)
+
+
+def test_a_run_that_took_alpha_for_an_input_goes_on_so_and_is_scored(run, own_world):
+    flag_alpha(own_world)
+    every = "bands=[1, 2, 3, 4]"
+    whole = run("whole", every)
+    with pytest.raises(InterruptedTrainingError):
+        run("parts", every, progress=stop_at(1))
+    folder = RunFolder(whole.run.path.with_name("parts"))
+    older = yaml.safe_load(folder.configuration.read_text()) | {"bands": None}
+    folder.configuration.write_text(yaml.safe_dump(older))
+    kept = checkpoint.load(folder.checkpoint)
+    facts = json.loads(kept["facts"])
+    del facts["target_bands"]
+    facts["settings"]["bands"] = None
+    checkpoint.save(folder.checkpoint, kept | {"facts": json.dumps(facts)})
+    assert same_learning(run("parts", resume=True), whole)
+    assert evaluate(folder.path)["target"]["totals"] == evaluate(whole.run.path)["target"]["totals"]
 
 
 def test_resuming_a_finished_run_changes_nothing(run):

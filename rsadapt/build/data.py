@@ -67,10 +67,12 @@ def places(settings: config.Configuration) -> Places[Imagery]:
     if not both.source.training.labelled:
         raise ConfigError("'source.labels' is missing: the source region must have labels")
     ours, theirs = both.source.training.bands, both.target.training.bands
-    if len(ours) != len(theirs):
+    if len(ours) != len(theirs):  # frames have as many in both
+        regions = cast("Places[Region]", both)
+        files = [part.training.scenes[0].image.path for part in (regions.source, regions.target)]
         raise DataError(
-            f"the regions' band counts differ: source {len(ours)}, target {len(theirs)}; choose "
-            f"common ones with 'bands'"
+            f"the regions' band counts differ: source {len(ours)}, target {len(theirs)} (without "
+            f"alpha, in {files[0]} and {files[1]}); choose common ones with 'bands'"
         )
     return both
 

@@ -332,28 +332,47 @@ def _bands(
     name: str, images: Sequence[Raster], chosen: Sequence[int | str] | None
 ) -> tuple[int, ...]:
     """The bands to read, which every image must have, at the same numbers."""
-    counts = {image.count for image in images}
-    if chosen is None and len(counts) > 1:
-        listed = ", ".join(f"{image.path.name} {image.count}" for image in images)
+    first, *others = found = [scene_bands(image, chosen) for image in images]
+    if chosen is None and len(set(map(len, found))) > 1:
+        listed = ", ".join(
+            f"{image.path.name} {len(bands)}" for image, bands in zip(images, found, strict=True)
+        )
         raise DataError(f"{name} region: scenes of different band count ({listed}); set 'bands'")
-    first, *others = [scene_bands(image, chosen) for image in images]
     for image, bands in zip(images[1:], others, strict=True):
         if bands != first:
             raise DataError(
-                f"{image.path}: has the bands {chosen} at {list(bands)}, and {images[0].path} at "
-                f"{list(first)}; expected one order in a region: reorder them (gdal_translate -b)"
+                f"{image.path}: has the bands {chosen or 'beside alpha'} at {list(bands)}, and "
+                f"{images[0].path} at {list(first)}; expected one order in a region: reorder them "
+                f"(gdal_translate -b)"
             )
+    if chosen is None:
+        _warn_of_alpha(name, images)
     return first
 
 
+def _warn_of_alpha(name: str, images: Sequence[Raster]) -> None:
+    """Tell of alpha that is read as a mask alone: rasterio flags the fourth of four bands so."""
+    flagged = [image for image in images if len(scene_bands(image, None)) < image.count]
+    if flagged:
+        image, bands = flagged[0], scene_bands(flagged[0], None)
+        warnings.warn(
+            f"{name} region: {image.path.name} flags band {image.colours.index('alpha') + 1} as "
+            f"alpha, which tells what is valid and is no input; say so by --set "
+            f"'bands={list(bands)}', or name that band too where it is imagery",
+            stacklevel=2,
+        )
+
+
 def scene_bands(image: Raster, chosen: Sequence[int | str] | None) -> tuple[int, ...]:
-    """The 1-based numbers of the bands to read of an image; all of them where none are chosen.
+    """The 1-based numbers of the bands to read of an image; all but alpha where none are chosen.
 
     Raises:
         DataError: where it lacks one, or has several of a name.
     """
     if chosen is None:
-        return tuple(range(1, image.count + 1))
+        every = range(1, image.count + 1)
+        seen = [n for n, shown in zip(every, image.colours, strict=True) if shown != "alpha"]
+        return tuple(seen or every)
     bands = [band if isinstance(band, int) else _named(image, band) for band in chosen]
     if min(bands, default=0) < 1 or max(bands) > image.count:
         raise DataError(

@@ -629,7 +629,7 @@ class Configuration(Settings):
     """Raw label ids of unlabelled pixels. Data sets of image folders have their own raw ids, and
     all that is no class of the table is unlabelled in them."""
     bands: list[int] | None = None
-    """1-based bands to use; all of them unless given."""
+    """1-based bands to use; all but those flagged as alpha unless given."""
     normalise_by: Literal["region", "source", "given"] = "region"
     """Whose statistics standardise the target: its own, the source's, or for both domains the
     numbers of `normalisation`."""

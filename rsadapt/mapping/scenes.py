@@ -64,7 +64,7 @@ def map_scenes(
         scenes = _absolute(scenes)
     chosen = layers(_layer_names(kinds), model.scheme, precise=precise)
     region = _region(model, domain)
-    wanted = region.bands or model.facts.bands
+    wanted = model.facts.bands_of(domain)
     rasters = [_as_trained(scene, wanted, region, domain) for scene in scenes]
     refuse_same_names([raster.path.stem for raster in rasters])
     named = {raster.path.stem: scene for raster, scene in zip(rasters, scenes, strict=True)}

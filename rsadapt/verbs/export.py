@@ -273,15 +273,13 @@ def _random_images(scaling: Scaling, tile: int) -> NDArray[np.uint8]:
 def _origin(model: Model, run: Path, domain: Domain) -> dict[str, Any]:
     """Where the network comes from, and what a user of the file must know, JSON-ready."""
     facts = model.facts
-    chosen = facts.settings.source if domain == "source" else facts.settings.target
-    bands = None if isinstance(chosen, FolderSettings) else chosen.bands
     made = environment()
     return {
         "run": str(run.resolve()),
         "checkpoint": digest(model.file),
         "step": model.step,
         "domain": domain,
-        "bands": list(bands or facts.bands),
+        "bands": list(facts.bands_of(domain)),
         "classes": model.scheme.to_dict(),
         "trained": facts.record,
         "exported": {key: made[key] for key in ("started", "commit", "packages")},

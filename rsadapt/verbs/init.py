@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from rsadapt import build, config
+from rsadapt.build.regions import scene_bands
 from rsadapt.classes import IGNORE_INDEX, NODATA, ClassScheme, Colour
 from rsadapt.data.imagery import Places
 from rsadapt.data.region import Region, Scene
@@ -258,9 +259,13 @@ def _colour(number: int) -> str:
 
 
 def _common_bands(places: Places[Region]) -> list[int] | None:
-    """The bands that all scenes have; None where that is all bands of each."""
-    counts = {scene.image.count for scene in _scenes(_parts(places))}
-    return None if len(counts) == 1 else list(range(1, min(counts) + 1))
+    """The bands beside alpha that all scenes have; None where each has these by default."""
+    images = [scene.image for scene in _scenes(_parts(places))]
+    own = {scene_bands(image, None) for image in images}
+    if len(own) > 1 and len(set(map(len, own))) == 1:
+        return None  # alpha comes first in one region
+    shared = sorted(set[int].intersection(*map(set, own)))
+    return None if all(len(shared) == image.count for image in images) else shared
 
 
 def _pixels(places: Places[Region]) -> dict[str, float]:
@@ -310,9 +315,9 @@ def _write(
         f'colour: "{entry.colour}"}} # {entry.share:.1%} of the labelled pixels'
         for entry in classes
     )
-    chosen = "# bands: [1, 2, 3] # 1-based; all of them unless given"
+    chosen = "# bands: [1, 2, 3] # 1-based; all but alpha unless given"
     if bands is not None:
-        chosen = f"bands: {bands} # 1-based; those that every scene has"
+        chosen = f"bands: {bands} # 1-based; those that every scene has, without alpha"
     return f"""\
 # Written by `rsadapt init`. Look at the data with `rsadapt inspect`, then `rsadapt train`.
 # Every field that is not here has a default; a run's config.yaml lists all of them.

@@ -8,8 +8,10 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
 from shapely import box
 
 from rsadapt import build
@@ -112,6 +114,17 @@ def test_bands_are_those_that_all_scenes_have(files):
     assert written(files)[1].bands is None
     write_scene(files / "b" / "1.tif", grid(), bands=5)
     assert written(files, "other.yaml")[1].bands == [1, 2, 3]
+
+
+def test_alpha_is_no_band_of_the_configuration(files):
+    for name in ("a", "b"):
+        write_scene(files / name / "1.tif", grid(), bands=4)
+        with rasterio.open(files / name / "1.tif", "r+") as dataset:
+            dataset.colorinterp = [*dataset.colorinterp[:3], ColorInterp.alpha]
+        path, settings = written(files, f"{name}.yaml")
+        assert settings.bands == [1, 2, 3]
+        assert "# 1-based; those that every scene has, without alpha" in path.read_text()
+    assert build.places(settings).source.training.bands == (1, 2, 3)
 
 
 def test_scenes_that_no_line_splits_are_all_trained_on(files):
