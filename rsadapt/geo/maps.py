@@ -174,17 +174,19 @@ def join(
         vrt, part = folder / "parts.vrt", folder / path.name
         text = _vrt(parts, grid, bands, tags, beside=folder, overlapping=overlapping)
         vrt.write_text(text, encoding="utf-8")
-        rasterio.shutil.copy(
-            str(vrt),
-            str(part),
-            driver="COG",
-            blocksize=BLOCK,
-            compress="DEFLATE",
-            predictor="YES" if bands.scheme is None else "NO",
-            overview_resampling="average" if bands.scheme is None else "mode",
-            bigtiff="IF_SAFER",
-            statistics="YES",
-        )
+        # GDAL would keep statistics beside each part, and maps that overlap are the user's
+        with rasterio.Env(**{"GDAL_PAM_ENABLED": "NO"} if overlapping else {}):
+            rasterio.shutil.copy(
+                str(vrt),
+                str(part),
+                driver="COG",
+                blocksize=BLOCK,
+                compress="DEFLATE",
+                predictor="YES" if bands.scheme is None else "NO",
+                overview_resampling="average" if bands.scheme is None else "mode",
+                bigtiff="IF_SAFER",
+                statistics="YES",
+            )
         Path(f"{part}.aux.xml").unlink(missing_ok=True)
         if bands.scheme is not None:
             Path(f"{part}.aux.xml").write_text(auxiliary_xml(bands.scheme), encoding="utf-8")

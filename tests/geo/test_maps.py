@@ -101,6 +101,22 @@ def test_the_parts_do_not_show(tmp_path, columns):
     assert means[0] == pytest.approx(means[1], rel=1e-4)
 
 
+@pytest.mark.parametrize("bands", [CODES, Bands(("confidence",), "uint8", 255, scale=1 / 254)])
+def test_a_mosaic_leaves_the_files_of_its_maps_as_they_are(tmp_path, bands):
+    grid, codes = grid_of(600, 1400), patches(600, 1400)[np.newaxis]
+    parts = []
+    for col in (0, 700):
+        window = Window(0, col, 600, 700)
+        (tmp_path / str(col)).mkdir()
+        values = codes[(slice(None), *window.slices)]
+        parts.append((write_map(tmp_path / str(col), values, bands), window))
+    kept = {file: file.read_bytes() for file in tmp_path.glob("*/maps/*")}
+    join(parts, tmp_path / "mosaic.tif", grid, bands, overlapping=True)
+    assert {file: file.read_bytes() for file in tmp_path.glob("*/maps/*")} == kept
+    with rasterio.open(tmp_path / "mosaic.tif") as dataset:
+        assert float(dataset.tags(1)["STATISTICS_MAXIMUM"]) == 30
+
+
 def test_overviews_hold_only_codes_of_the_map(tmp_path):
     path = write_map(tmp_path, patches(1300, 1300)[np.newaxis])
     for level in (0, 1):
