@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -176,7 +177,7 @@ class Session:
         return (
             f"; {self._good} holds the state of step {self._saved}, the last good one, from "
             f"which --resume goes on as before; to go another way {words}, from there with "
-            f"--init {self._run.path}"
+            f"--init {shlex.quote(str(self._run.path))}"
         )
 
     # Watched

@@ -26,7 +26,7 @@ from rsadapt.errors import DataError, InterruptedTrainingError
 from rsadapt.geo.grid import Grid
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.writer import write_raster
-from rsadapt.verbs import benchmark, compare, demo, predict, train
+from rsadapt.verbs import benchmark, compare, demo, draw_sample, init, predict, prepare, train
 
 HEAVY = ("torch", "rasterio", "lightning_fabric", "albumentations", "matplotlib", "rich", "numpy")
 VERBS = (
@@ -234,6 +234,31 @@ def test_demo_shows_its_table_and_files(monkeypatch, tmp_path):
     assert result.exit_code == 0
     assert "40.0" in result.stdout
     assert f"the map: {tmp_path / 'map.tif'}" in result.stdout
+
+
+def test_commands_to_go_on_with_are_quoted_for_a_shell(monkeypatch):
+    run = Path("my runs/it's one")
+    done = SimpleNamespace(run=SimpleNamespace(path=run), step=2, validation={}, feeding=None)
+    monkeypatch.setattr(train, "train", lambda *_, **__: done)
+    monkeypatch.setattr(init, "init", lambda *_, out, **__: out)
+    drawn = SimpleNamespace(path=run, units={}, hectares={})
+    monkeypatch.setattr(draw_sample, "draw_sample", lambda *_, **__: drawn)
+    monkeypatch.setattr(prepare, "prepare", lambda *_, **__: [])
+    files = ("--source", "a.tif", "--labels", "b.tif", "--target", "c.tif")
+    told = [
+        *invoke("train", "any.yaml").stdout.splitlines()[-2:],
+        *invoke("init", *files, "--out", run).stdout.splitlines()[-2:],
+        *invoke("draw-sample", "a.tif", "--out", run).stdout.splitlines()[-1:],
+    ]
+    assert [shlex.split(line) for line in told] == [
+        ["rsadapt", "predict", str(run), "--scene", "FILE", "--out", "DIR"],
+        ["rsadapt", "evaluate", str(run)],
+        ["rsadapt", "inspect", str(run)],
+        ["rsadapt", "train", str(run)],
+        ["rsadapt", "assess", str(run)],
+    ]
+    last = invoke("prepare", "any.yaml", "--out", run).stdout.splitlines()[-1]
+    assert shlex.split(last.partition(": ")[2]) == ["--set", f"prepared={run.resolve()}"]
 
 
 @pytest.fixture

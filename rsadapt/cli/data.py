@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from rsadapt.cli.options import (
     Config,
     Data,
     Json,
+    command,
     new_file,
     write_json,
 )
@@ -59,7 +61,8 @@ def init(
     with console.progress() as progress:
         written = verb(source, labels, target, out=out, progress=progress)
     typer.echo(f"wrote {written}; name its classes, then look at the data and train:")
-    typer.echo(f"  rsadapt inspect {written}\n  rsadapt train {written}")
+    typer.echo(command("inspect", written))
+    typer.echo(command("train", written))
 
 
 @app.command()
@@ -129,4 +132,4 @@ def prepare(
     with console.progress() as progress:
         folders = verb(config, out, data=data, assignments=assignments or (), progress=progress)
     typer.echo("\n".join(map(str, folders)))
-    typer.echo(f"train with them: --set prepared={out.resolve()}")
+    typer.echo(f"train with them: --set prepared={shlex.quote(str(out.resolve()))}")

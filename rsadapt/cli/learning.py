@@ -17,6 +17,7 @@ from rsadapt.cli.options import (
     Recipe,
     Translating,
     Variant,
+    command,
     numbers_of,
     parts_of,
     write_json,
@@ -81,7 +82,8 @@ def train(
     if outcome.feeding is not None:
         typer.echo(outcome.feeding["words"])
     typer.echo(f"trained {outcome.step} steps: {run}; map scenes with it, or score it:")
-    typer.echo(f"  rsadapt predict {run} --scene FILE --out DIR\n  rsadapt evaluate {run}")
+    typer.echo(command("predict", run, "--scene", "FILE", "--out", "DIR"))
+    typer.echo(command("evaluate", run))
 
 
 def _plan(config: Path, *, resume: bool, **options: Any) -> None:

@@ -21,6 +21,7 @@ from rsadapt.cli.options import (
     SmallestArea,
     Turns,
     VectorFormat,
+    command,
     pair_of,
     parts_of,
     shares_of,
@@ -299,7 +300,7 @@ def draw_sample(
         )
     console.show([console.sample_table(drawn.units, drawn.hectares)])
     typer.echo(f"{drawn.path}: fill in 'reference' of its points (QGIS opens it), then:")
-    typer.echo(f"  rsadapt assess {drawn.path}")
+    typer.echo(command("assess", drawn.path))
 
 
 @app.command()

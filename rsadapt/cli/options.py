@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -137,6 +138,11 @@ Json = Annotated[
         help="Write the figures to a new file too.",
     ),
 ]
+
+
+def command(verb: str, *words: Path | str) -> str:
+    """A line with a command to go on with, quoted for a shell to take as it is."""
+    return f"  {shlex.join(['rsadapt', verb, *map(str, words)])}"
 
 
 def parts_of(text: str) -> list[str]:

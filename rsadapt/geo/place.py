@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,12 +44,12 @@ def own_crs(raster: Raster) -> CRS:
         raise DataError(
             f"{raster.path}: expected a coordinate reference system, found "
             f"{len(raster.control)} ground control points without one; leave it out, or name it, "
-            f"as with: gdal_translate -a_srs EPSG:4326 {raster.path.name} placed.tif"
+            f"as with: gdal_translate -a_srs EPSG:4326 {shlex.quote(raster.path.name)} placed.tif"
         )
     raise DataError(
         f"{raster.path}: expected a coordinate reference system, found none and no ground control "
         f"points, so it cannot be warped; leave it out, or name it, as with: gdal_edit.py -a_srs "
-        f"EPSG:32633 {raster.path.name}"
+        f"EPSG:32633 {shlex.quote(raster.path.name)}"
     )
 
 

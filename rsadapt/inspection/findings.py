@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
@@ -77,7 +78,7 @@ def _unplaced(facts: Facts) -> Iterator[Finding]:
                 f"{name}: {len(lost)} of {len(region.scenes)} scenes do not say where on Earth "
                 f"they lie, such as {example}, so that ground sizes cannot be compared "
                 f"and maps have no place",
-                f"name their CRS, as with: gdal_edit.py -a_srs EPSG:32633 {example}",
+                f"name their CRS, as with: gdal_edit.py -a_srs EPSG:32633 {shlex.quote(example)}",
             )
 
 
