@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -167,6 +168,7 @@ def predict_scene(
             finish(job, panels, _missing(job, panels), _teller(job, before, progress))
             seconds = time.perf_counter() - started
             _join(job, panels, names, marks | dict(tags or {}))
+            _warn_of_empty(raster, panels.maps / next(iter(names.values())))
             if extras is not None:
                 extras({name: panels.maps / file for name, file in names.items()})
         else:
@@ -338,6 +340,17 @@ def _join(
                 layer.bands,
                 tags={"RSADAPT_STARTED": panels.started} | dict(tags),
             )
+
+
+def _warn_of_empty(raster: Raster, path: Path) -> None:
+    """Tell of a scene of which nothing was mapped; its map is read up to the first valid pixel."""
+    written = Raster(path)
+    if not any(written.read(window, [1])[1].any() for window in written.blocks()):
+        warnings.warn(
+            f"{raster.path}: no valid pixel, so that its maps are nodata everywhere; check its "
+            f"nodata value, its masks, and the border or area that is asked for",
+            stacklevel=3,
+        )
 
 
 def _facts(job: Job, network: Network, tiling: Tiling) -> dict[str, Any]:

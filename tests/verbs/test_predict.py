@@ -18,6 +18,7 @@ from shapely import box
 from rsadapt.classes import NODATA, ClassScheme
 from rsadapt.data.procedural.world import BANDS
 from rsadapt.errors import ConfigError, DataError, OutputExistsError
+from rsadapt.geo.grid import Window
 from rsadapt.geo.raster import Raster
 from rsadapt.geo.writer import write_raster
 from rsadapt.model import open_model
@@ -38,6 +39,15 @@ def test_map_lies_on_the_scene_and_is_nodata_where_it_is(trained, scene, tmp_pat
     codes, mapped = written.read()
     assert np.array_equal(mapped, image.read()[1])
     assert set(np.unique(codes)) <= {*range(1, 8), NODATA}
+
+
+def test_a_scene_without_a_valid_pixel_is_told_of(trained, scene, tmp_path):
+    values, empty = np.zeros((4, 70, 80), Raster(scene).dtype), tmp_path / "empty.tif"
+    write_raster(empty, values, Raster(scene).grid.crop(Window(0, 0, 70, 80)), nodata=0)
+    with pytest.warns(UserWarning, match=r"empty\.tif: no valid pixel, so that its maps") as told:
+        (made,) = predict(trained, [empty], tmp_path / "maps", layers=["probabilities"])
+    assert len(told) == 1
+    assert not Raster(made.layers["probabilities"]).read()[1].any()
 
 
 def test_map_tells_its_classes_and_run(trained, scene, tmp_path):
