@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
+from rsadapt.geo.edges import NEARLY
 from rsadapt.geo.place import sizes_differ
 from rsadapt.inspection.band_order import Order, likely_order, named_order
 from rsadapt.inspection.facts import BandFacts, Facts, Finding, Gravity, RegionFacts
@@ -42,6 +43,9 @@ SHIFT = 1.0
 OWN_SHIFT = 0.25
 """The same after each region's own standardisation. Kampala and Banepa come to 0.09 in the worst
 band, three of the demo's worlds to 0.15, September and December of Suncheon to 0.41."""
+
+UINT8_END = 255
+"""White in 8 bits."""
 
 SHOWN = 5
 """Names that a finding lists."""
@@ -264,6 +268,8 @@ def _nodata(facts: Facts) -> Iterator[Finding]:
 
 def _borders(facts: Facts) -> Iterator[Finding]:
     for name, region in facts.regions().items():
+        if _one_colour(region):
+            continue
         for colour, border in (("white", region.borders.white), ("black", region.borders.black)):
             if border.share >= BORDER or border.scenes:
                 yield Finding(
@@ -274,6 +280,14 @@ def _borders(facts: Facts) -> Iterator[Finding]:
                     f"of the {region.borders.scenes} scenes looked at have a wide border of it",
                     f"count it as missing: --set {name}.border={colour}",
                 )
+
+
+def _one_colour(region: RegionFacts) -> bool:
+    """Whether all of a region is of one colour, as borders tell colours: that is no border."""
+    low, high = min(b.minimum for b in region.bands), max(b.maximum for b in region.bands)
+    nearly = all(scene.dtype == "uint8" and scene.nodata is None for scene in region.scenes)
+    even = all(band.constant for band in region.bands)
+    return even or (nearly and (high <= NEARLY or low >= UINT8_END - NEARLY))
 
 
 # Classes

@@ -90,6 +90,16 @@ def test_borders(changed, colour, border):
     assert finding.cure.endswith(f"--set target.border={colour}")
 
 
+@pytest.mark.parametrize(
+    ("mean", "std", "found"), [(7, 0, False), (6, 3, False), (249, 3, False), (30, 15, True)]
+)
+def test_a_region_of_one_colour_has_no_border(changed, make_band, mean, std, found):
+    bands = tuple(make_band(n, mean, std) for n in (1, 2, 3))
+    borders = Borders(scenes=1, white=Border(0.5, 1), black=Border(1.0, 1))
+    topics = [f.topic for f in find(changed(target={"bands": bands, "borders": borders}))]
+    assert ("unflagged border" in topics) == found
+
+
 @pytest.mark.parametrize(("valid", "found"), [(0.75, True), (0.76, False)])
 def test_nodata(changed, valid, found):
     findings = find(changed(source={"valid_share": valid}))
