@@ -139,7 +139,24 @@ def test_options_of_several_values_are_repeated():
             "saved at step 3; the same command with --resume goes on\n",
         ),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
-        (OSError(errno.ENOSPC, "No space left", "a"), 1, "error: [Errno 28] No space left: 'a'\n"),
+        (
+            OSError(errno.ENOSPC, "No space left", "a"),
+            1,
+            "error: a: cannot be made, written or read (No space left); free space there, or "
+            "choose another place\n",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "a", None, "b"),
+            1,
+            "error: b: cannot be made, written or read (Permission denied); change its "
+            "permissions, or choose another place\n",
+        ),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/x"),
+            1,
+            "error: /proc/x: cannot be made, written or read (No such file or directory); check "
+            "the path, or choose another place\n",
+        ),
         (PermissionError("not yours"), 1, "error: not yours\n"),
         (
             NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"),

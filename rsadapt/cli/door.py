@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import io
 import logging
@@ -28,6 +29,18 @@ GOES_ON = {
 }
 """How to go on with a training that was stopped, by verb."""
 
+FULL = "free space there, or choose another place"
+FORBIDDEN = "change its permissions, or choose another place"
+
+CURES = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EACCES: FORBIDDEN,
+    errno.EPERM: FORBIDDEN,
+    errno.EROFS: "it may only be read there; choose another place",
+}
+"""What to do where the system refuses a file or folder, by its reason."""
+
 SHARED = ("train", "demo", "benchmark", "compare")
 """Verbs that several processes do together, as torchrun starts them."""
 
@@ -51,7 +64,7 @@ class Door(TyperGroup):
         except NotADirectoryError as error:
             _fail(f"{error.filename}: a folder of this path is a file; choose another path", 1)
         except OSError as error:  # a full disk, a folder that may not be written to
-            _fail(str(error), 1)
+            _fail(_told(error), 1)
         except KeyboardInterrupt:
             _fail("interrupted", INTERRUPTED)
 
@@ -121,6 +134,15 @@ def rsadapt(
             f"{started().count}; start it alone ({', '.join(SHARED)} share their work)",
             1,
         )
+
+
+def _told(error: OSError) -> str:
+    """What the system would not do with a file or folder, its reason, and the cure."""
+    place = error.filename2 or error.filename
+    if place is None:
+        return str(error)
+    cure = CURES.get(error.errno or 0, "check the path, or choose another place")
+    return f"{place}: cannot be made, written or read ({error.strerror}); {cure}"
 
 
 def _fail(text: str, code: int) -> NoReturn:

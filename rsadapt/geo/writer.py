@@ -205,7 +205,8 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (*GDAL_ERRORS, OSError, SystemError) as error:  # rasterio: "Unknown GDAL Error"
+        told = getattr(error, "strerror", None) or error  # of the system, without its number
         raise DataError(
-            f"{path} cannot be written ({error}); check that the folder may be written to and "
+            f"{path} cannot be written ({told}); check that the folder may be written to and "
             f"that the disk has room"
         ) from error

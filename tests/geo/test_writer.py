@@ -91,6 +91,12 @@ def test_raster_that_does_not_fit_its_grid_is_refused(tmp_path):
     assert not names(tmp_path)
 
 
+def test_what_the_system_refuses_is_told_without_its_number(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"a\.tif cannot be written \([A-Z][a-z ]+\); check"):
+        write_raster(tmp_path / "file" / "a.tif", patches(60), grid_of(60, 60))
+
+
 @pytest.mark.parametrize("limit", [1_000, 200_000, 400_000])
 def test_full_disk_is_an_error_and_never_a_broken_file(tmp_path, limit):
     values = np.random.default_rng(0).integers(0, 250, (700, 700)).astype(np.uint8)
