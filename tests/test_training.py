@@ -257,7 +257,7 @@ def test_resuming_after_an_interrupt_changes_nothing(run):
 
 @pytest.mark.parametrize("scope", ["sample", "domain"])
 def test_resuming_with_a_style_changes_nothing(run, scope):
-    style = {"name": "histogram", "scope": scope}
+    style = {"name": "histogram", "scope": scope, "share": 0.5}
     changes = [f"style={json.dumps(style)}", "training.save_every=2"]
     whole = run("whole", *changes, "training.workers=1")
     assert json.loads(whole.run.record.read_text())["style"] == style
