@@ -58,8 +58,8 @@ COST_SEED = 100
 COST_STEPS = (10, 50)
 """The difference of two runs' times is that of the steps between them."""
 
-HALVES = ("fda_first", "fda_then_min_ent", "fda_then_advent", "fda_then_multi_level")
-"""Rows that have half of the time: a first part of some rows' own, and what follows it."""
+HALVES = ("fda_first", "fda_then_")
+"""What names of rows begin with that have half of the time: a part of its own, what follows it."""
 
 TRANSLATIONS: dict[str, dict[str, Any]] = {"cyclegan": CYCLEGAN, "fcan": FCAN}
 """Rows whose source is translated before; what that takes comes on top, see translation.py."""
@@ -165,7 +165,7 @@ def _timed(rows: Sequence[Row], values: Values, minutes: float) -> list[Row]:
     for row in rows:
         changes = row.changes
         if _has_time(row):
-            seconds = 60 * minutes / (2 if row.name in HALVES else 1)
+            seconds = 60 * minutes / (2 if row.name.startswith(HALVES) else 1)
             steps = 4 * round(seconds / (cost[row.name] * larger) / 4)
             changes = changes | {"training.steps": steps, "training.validate_every": steps // 4}
         timed.append(replace(row, changes=changes))
@@ -175,7 +175,7 @@ def _timed(rows: Sequence[Row], values: Values, minutes: float) -> list[Row]:
 def _has_time(row: Row) -> bool:
     """Whether its steps are those that its time allows; adapting statistics has its own."""
     adapts = row.changes["method"]["name"] == "adapted_batch_norm"
-    return not adapts and (row.reported or row.name in HALVES)
+    return not adapts and (row.reported or row.name.startswith(HALVES))
 
 
 def _pixels(values: Values) -> int:
