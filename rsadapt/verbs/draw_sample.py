@@ -73,6 +73,8 @@ def draw_sample(
     from rsadapt.infer.map_scores import scheme_of_maps
 
     check_sample_file(out)
+    if size is not None and size < 1:
+        raise ConfigError(f"expected a sample of at least one point, found a size of {size}")
     maps = _once(maps)
     if classes is None:
         scheme = scheme_of_maps(maps)
@@ -85,7 +87,9 @@ def draw_sample(
         users[name] = value
     rasters = [Raster(path) for path in maps]
     strata = measure(rasters, scheme, lambda blocks: watched(blocks, "measure classes", progress))
-    wanted = size or sample_size(strata.weights, list(users.values()), standard_error)
+    wanted = size
+    if wanted is None:
+        wanted = sample_size(strata.weights, list(users.values()), standard_error)
     units = draw(
         rasters,
         scheme,

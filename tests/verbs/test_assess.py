@@ -128,6 +128,8 @@ def test_what_cannot_be_drawn(tmp_path, a_map):
         draw_sample([a_map], tmp_path / "a.shp")
     with pytest.raises(ConfigError, match="expected a class among water, forest, found 'sea'"):
         draw_sample([a_map], tmp_path / "a.gpkg", expected_of={"sea": 0.5})
+    with pytest.raises(ConfigError, match="at least one point, found a size of 0"):
+        draw_sample([a_map], tmp_path / "a.gpkg", size=0)
     with pytest.raises(MissingFileError, match=r"no\.tif"):
         draw_sample([tmp_path / "no.tif"], tmp_path / "a.gpkg")
     assert not (tmp_path / "a.gpkg").exists()
