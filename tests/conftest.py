@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import textwrap
 import threading
@@ -25,6 +26,14 @@ torch.set_num_threads(1)
 def _seed() -> None:
     """Let every test draw the same numbers, alone or among others."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def heard():
+    """SIGINT as a terminal gives it; what runs in the background may inherit it ignored."""
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
 
 
 @pytest.fixture(scope="session")

@@ -153,14 +153,6 @@ def test_state_is_saved_where_the_next_batch_cannot_be_had(good, saved):
     assert diary.saved == saved
 
 
-@pytest.fixture
-def heard():
-    """SIGINT as a terminal gives it; what runs in the background may inherit it ignored."""
-    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, inherited)
-
-
 @pytest.mark.usefixtures("heard")
 def test_second_signal_acts_at_once():
     before = [signal.getsignal(each) for each in SIGNALS]

@@ -162,6 +162,7 @@ def is_over(group):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("way", ["--devices", "--workers"])
 def test_interrupted_processes_stop_and_the_same_command_goes_on(trained, scene, tmp_path, way):
     """Ctrl-C as a terminal sends it: to the whole process group."""
