@@ -10,19 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.warp import transform
 
-from rsadapt.classes import IGNORE_INDEX, ClassScheme
+from rsadapt.classes import ClassScheme
 from rsadapt.errors import DataError
-from rsadapt.geo.grid import Window, crs_of
-from rsadapt.geo.place import covered, ground_length
+from rsadapt.geo.grid import Window
+from rsadapt.geo.overlap import refuse_overlap
+from rsadapt.geo.place import ground_length
 from rsadapt.geo.raster import Raster
-from rsadapt.geo.warp import warped
 
 STRIP = 32
 """Rows whose pixels count as equally large: in degrees they shrink towards the poles."""
-
-BORDER = 3
-"""Pixels across which maps must show the same for it to count as more than a border that they
-share: where their pixels lie apart, each may reach over it by less than one."""
 
 Watch = Callable[[Sequence[tuple[Raster, Window]]], Iterator[tuple[Raster, Window]]]
 """Goes over blocks, telling how far it is."""
@@ -83,13 +79,7 @@ def measure(maps: Sequence[Raster], scheme: ClassScheme, watch: Watch = iter) ->
     for raster in maps:
         if ground_length(raster.grid) is None:
             raise _nowhere(raster)
-    for one, other in _neighbours(maps):
-        if _overlap(one, other, scheme):
-            raise DataError(
-                f"expected maps that do not overlap, found {one.path} and {other.path}, whose "
-                f"areas would count twice where both have a class; leave one out, or name one map "
-                f"that joins them (predict --mosaic)"
-            )
+    refuse_overlap(maps, scheme)
     found = count(maps, scheme, watch)
     if not any(found.pixels):
         raise DataError(f"{maps[0].path}: expected pixels with a class, found none")
@@ -170,47 +160,6 @@ def draw(
 
 def _blocks(maps: Sequence[Raster]) -> list[tuple[Raster, Window]]:
     return [(raster, window) for raster in maps for window in raster.blocks()]
-
-
-def _neighbours(maps: Sequence[Raster]) -> Iterator[tuple[Raster, Raster]]:
-    """Pairs of maps whose bounds meet, each once."""
-    import shapely
-
-    systems = {raster.grid.crs for raster in maps}
-    crs = systems.pop() if len(systems) == 1 else crs_of(4326)
-    boxes = [shapely.box(*covered(raster, crs)) for raster in maps]
-    for one, other in shapely.STRtree(boxes).query(boxes, predicate="intersects").T:
-        if one < other:
-            yield maps[one], maps[other]
-
-
-def _overlap(one: Raster, other: Raster, scheme: ClassScheme) -> bool:
-    """Tell whether both maps give the same ground a class, beyond a border that they share."""
-    from scipy.ndimage import binary_erosion
-
-    coarse, fine = sorted((one, other), key=_side, reverse=True)
-    left, bottom, right, top = covered(fine, coarse.grid.crs)
-    xs, ys = np.array([left, right, left, right]), np.array([bottom, bottom, top, top])
-    t = ~coarse.grid.transform
-    corners = np.stack([t.d * xs + t.e * ys + t.f, t.a * xs + t.b * ys + t.c])
-    row, col = np.clip(np.rint(corners.min(1)), 0, None).astype(int).tolist()
-    stop = np.minimum(np.rint(corners.max(1)), coarse.grid.shape).astype(int).tolist()
-    if min(stop[0] - row, stop[1] - col) < BORDER:
-        return False
-    seen = warped(fine, coarse.grid, "nearest")
-    return any(
-        binary_erosion(
-            (_train_ids(coarse, window, scheme) != IGNORE_INDEX)
-            & (_train_ids(seen, window, scheme) != IGNORE_INDEX),
-            np.ones((BORDER, BORDER)),
-        ).any()
-        for window in coarse.blocks(Window(row, col, stop[0] - row, stop[1] - col))
-    )
-
-
-def _side(raster: Raster) -> float:
-    """Metres of a pixel's side."""
-    return ground_length(raster.grid) or math.nan
 
 
 def _train_ids(raster: Raster, window: Window, scheme: ClassScheme) -> NDArray[np.uint8]:
