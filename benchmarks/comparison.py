@@ -59,7 +59,7 @@ COST_STEPS = (10, 50)
 """The difference of two runs' times is that of the steps between them."""
 
 HALVES = ("fda_first", "fda_then_")
-"""What names of rows begin with that have half of the time: a part of its own, what follows it."""
+"""How names of rows begin that have half of the time: a first part of their own, and the rest."""
 
 TRANSLATIONS: dict[str, dict[str, Any]] = {"cyclegan": CYCLEGAN, "fcan": FCAN}
 """Rows whose source is translated before; what that takes comes on top, see translation.py."""

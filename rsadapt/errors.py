@@ -1,5 +1,9 @@
 """What can go wrong: one base class, a few children that are also the built-in they resemble."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class RsadaptError(Exception):
     """Base of every error that a user can cause; its text names the cure.
@@ -29,6 +33,19 @@ class MissingFileError(RsadaptError, FileNotFoundError):
 
 class OutputExistsError(RsadaptError, FileExistsError):
     """A place to write to that already holds something."""
+
+    @classmethod
+    def left(cls, path: Path, *, choose: str) -> OutputExistsError:
+        """That of a file which is left as it is where nobody asked to overwrite it.
+
+        Args:
+            path: the file.
+            choose: what else to choose, such as "another name".
+        """
+        return cls(
+            f"{path} exists already and is left as it is; choose {choose} or overwrite it "
+            f"(--overwrite)"
+        )
 
 
 class CheckpointError(RsadaptError, ValueError):

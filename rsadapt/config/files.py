@@ -21,9 +21,9 @@ class Loader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Read a mapping as YAML's parser sees it, nothing merged in (`<<`) yet."""
         node = super().compose_mapping_node(anchor)
-        seen: dict[str, yaml.Node] = {}
+        seen: dict[tuple[str, str], yaml.Node] = {}
         for key, _ in node.value:
-            first = seen.setdefault(str(key.value), key)
+            first = seen.setdefault((key.tag, str(key.value)), key)
             if first is not key:
                 words = f"found '{key.value}' a second time"
                 raise ComposerError(None, None, words, key.start_mark)

@@ -98,7 +98,8 @@ def choose_lattice(
     if metres * FINEST < min(own):
         raise DataError(
             f"{rasters[0].path}: expected a 'pixel' in metres on the ground, at least 1/{FINEST} "
-            f"of the scenes' own, found {metres:g} where the finest scene has {min(own):.4g}"
+            f"of the scenes' own, found {metres:g} where the finest scene has {min(own):.4g}; "
+            f"correct it or leave it out"
         )
     lon, lat = _centre(rasters)
     chosen = crs or _common_projection(rasters) or _utm(lon, lat)

@@ -75,10 +75,7 @@ def check_polygon_file(path: Path, *, legend: str | None = None, overwrite: bool
     kept = kept and style_file.read_text(encoding="utf-8", errors="replace") == legend
     for file in (path,) if kept else (path, style_file):
         if file.is_dir() or (file.exists() and not overwrite):
-            raise OutputExistsError(
-                f"{file} exists already and is left as it is; choose another name or overwrite it "
-                f"(--overwrite)"
-            )
+            raise OutputExistsError.left(file, choose="another name")
 
 
 def legend_of(scheme: ClassScheme, only: Sequence[str] = ()) -> str:

@@ -53,10 +53,7 @@ def mosaic_files(
     for file in files.values():
         replaced = file.is_file() and (overwrite or _marked(file, mark))
         if file.exists() and not replaced:
-            raise OutputExistsError(
-                f"{file} exists already and is left as it is; choose another folder or "
-                f"overwrite it (--overwrite)"
-            )
+            raise OutputExistsError.left(file, choose="another folder")
     return files
 
 

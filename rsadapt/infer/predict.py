@@ -394,7 +394,4 @@ def _folder(out: Path) -> Iterator[None]:
 def _refuse_existing(paths: Sequence[Path], *, overwrite: bool) -> None:
     for path in paths:
         if path.exists() and not (overwrite and path.is_file()):
-            raise OutputExistsError(
-                f"{path} exists already and is left as it is; choose another folder or "
-                f"overwrite it (--overwrite)"
-            )
+            raise OutputExistsError.left(path, choose="another folder")

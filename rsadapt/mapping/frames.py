@@ -100,7 +100,4 @@ def _refuse_existing(written: Sequence[PredictedFrame], *, overwrite: bool) -> N
     for frame in written:
         for path in frame.files:
             if path.exists() and not overwrite:
-                raise OutputExistsError(
-                    f"{path} exists already and is left as it is; choose another folder or "
-                    f"overwrite it (--overwrite)"
-                )
+                raise OutputExistsError.left(path, choose="another folder")

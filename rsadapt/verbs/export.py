@@ -133,10 +133,7 @@ def _check_free(out: Path, *, overwrite: bool) -> None:
     if not out.parent.is_dir():
         raise MissingFileError(f"{out.parent}: no such folder; make it first")
     if out.is_dir() or (out.exists() and not overwrite):
-        raise OutputExistsError(
-            f"{out} exists already and is left as it is; choose another name or overwrite it "
-            f"(--overwrite)"
-        )
+        raise OutputExistsError.left(out, choose="another name")
 
 
 def _tiling(facts: Facts, tile: int | None, overlap: int | None) -> tuple[int, int]:
