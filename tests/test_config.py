@@ -147,7 +147,7 @@ def test_assignments_reach_into_groups_and_leave_the_original(values):
         ("training.steps", "expected key=value"),
         ("=5", "expected key=value"),
         ("seed=[1", "not valid YAML"),
-        ("training={steps: 1, steps: 2}", "not valid YAML"),
+        ("training={steps: 1, steps: 2}", r"not valid YAML \(found 'steps' a second time\)"),
         ("root.deeper=1", "'root' is a value"),
     ],
 )

@@ -30,7 +30,8 @@ def assign(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
         try:
             changes[key] = yaml.load(text, Loader)
         except yaml.YAMLError as error:
-            raise ConfigError(f"'{assignment}': the value is not valid YAML") from error
+            why = getattr(error, "problem", None) or error
+            raise ConfigError(f"'{assignment}': the value is not valid YAML ({why})") from error
     return change(values, changes)
 
 
